@@ -1,0 +1,71 @@
+/**
+ * Everything that comes from outside has a limit, and all limits are here, with their unit in the name. How they
+ * relate is asserted at load: a change that breaks a relation does not start.
+ */
+import { assert } from './assert.ts';
+
+export const HASH_BYTES = 32;
+export const CONTENT_ID_BYTES = 33;
+export const REPLICA_ID_BYTES = 8;
+/** Digests in a walk: 128 bits, hints only; roots are always compared at full length. */
+export const DIGEST_BYTES = 16;
+
+export const KIB = 1024;
+export const MIB: number = 1024 * KIB;
+export const GIB: number = 1024 * MIB;
+
+/** Key in the tree: `f/` + path (PATH_MAX of Linux is 4096) or `r/` + name. */
+export const KEY_BYTES_MAX: number = 4 * KIB;
+export const NAME_BYTES_MAX = 255;
+export const LINK_TARGET_BYTES_MAX: number = 4095;
+export const RECORD_KEY_BYTES_MAX: number = KIB;
+/** Record values up to this size live in the entry itself, larger ones are chunked. */
+export const RECORD_INLINE_BYTES_MAX: number = 4 * KIB;
+export const RECORD_BYTES_MAX: number = GIB;
+
+/** Versions alive at one key (concurrent writers), and replicas in its context. */
+export const VERSIONS_MAX = 256;
+export const CONTEXT_REPLICAS_MAX: number = 4096;
+export const ENTRY_BYTES_MAX: number = 2 * MIB;
+
+export const TREE_LEVEL_MAX = 13;
+/** A page has 32 items on average; its length is geometric, 4096 items are beyond any chance (31/32)^4096. */
+export const PAGE_ITEMS_MAX: number = 4096;
+export const PAGE_BYTES_MAX: number = 16 * MIB;
+
+export const CHUNK_BYTES_MIN: number = 32 * KIB;
+export const CHUNK_MASK_BITS = 15;
+export const CHUNK_BYTES_MAX: number = 256 * KIB;
+export const LIST_PAGE_REFS_MAX = 512;
+export const LIST_LEVEL_MAX = 8;
+
+/** A version from a host whose clock is further ahead than this is refused. */
+export const CLOCK_AHEAD_MS_MAX: number = 3_600_000;
+
+export const MESSAGE_BYTES_MAX: number = 8 * MIB;
+export const CHUNK_FRAME_BYTES_MAX: number = MIB;
+export const WALK_MESSAGE_BYTES_GOAL: number = 256 * KIB;
+export const WALK_RANGES_MAX: number = 65_536;
+export const ENTRIES_MESSAGE_BYTES_GOAL: number = 256 * KIB;
+export const ENTRIES_PER_MESSAGE_MAX: number = 16_384;
+/** Entry bytes a sender may have under way before the receiver has committed them. */
+export const ENTRIES_WINDOW_BYTES: number = 4 * MIB;
+/** Chunk bytes asked of one peer and not yet written. */
+export const FETCH_WINDOW_BYTES: number = 16 * MIB;
+export const FETCH_ITEMS_MAX: number = 4096;
+export const LIST_PAGES_PER_REQUEST_MAX: number = 512;
+/** Requests of one peer that wait to be served. */
+export const SERVE_QUEUE_MAX: number = 64;
+export const PEERS_MAX = 256;
+export const HELLO_MS_MAX: number = 10_000;
+export const PEER_SILENCE_MS_MAX: number = 30_000;
+export const NAME_TEXT_BYTES_MAX = 255;
+export const ROOT_HISTORY_COUNT = 64;
+
+assert(CHUNK_BYTES_MIN < CHUNK_BYTES_MAX, 'chunks: min < max');
+assert(2 ** CHUNK_MASK_BITS + CHUNK_BYTES_MIN < CHUNK_BYTES_MAX, 'chunks: the mean lies between min and max');
+assert(CHUNK_BYTES_MAX + KIB < CHUNK_FRAME_BYTES_MAX, 'a frame holds the largest chunk');
+assert(CHUNK_FRAME_BYTES_MAX < MESSAGE_BYTES_MAX, 'a message holds a frame');
+assert(WALK_MESSAGE_BYTES_GOAL < MESSAGE_BYTES_MAX, 'a message holds a walk step');
+assert(ENTRY_BYTES_MAX + KEY_BYTES_MAX + ENTRIES_MESSAGE_BYTES_GOAL < MESSAGE_BYTES_MAX, 'a message holds the largest entry');
+assert(RECORD_INLINE_BYTES_MAX <= CHUNK_BYTES_MIN, 'an inline record would be one chunk');
