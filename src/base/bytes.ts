@@ -6,8 +6,8 @@
  */
 import { SamerootError } from './errors.ts';
 
-const textEncoder: TextEncoder = new TextEncoder();
-const strictDecoder: TextDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const textEncoder = new TextEncoder();
+const strictDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 export const EMPTY_BYTES: Uint8Array = new Uint8Array(0);
 
@@ -36,7 +36,7 @@ export function fromHex(hex: string): Uint8Array {
 
 /** A string that is equal for equal bytes and cheap to make: for keys of a `Map`, never shown, never stored. */
 export function byteKey(bytes: Uint8Array): string {
-  return asBuffer(bytes).latin1Slice(0, bytes.length);
+  return asBuffer(bytes).toString('latin1');
 }
 
 /** The inverse of `byteKey`. */

@@ -48,7 +48,7 @@ export const ERROR_ADVICE = {
   CONFIG_INVALID: 'see `sameroot help`',
   UNAUTHORIZED: 'send the token of .sameroot/node.json as `Authorization: Bearer`',
   CLOSED: 'the node is stopping',
-} as const satisfies Record<string, string>;
+} as const;
 
 export type ErrorCode = keyof typeof ERROR_ADVICE;
 
