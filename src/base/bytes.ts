@@ -102,18 +102,21 @@ export class ByteWriter {
   }
 
   u16(value: number): this {
-    this.#buffer.writeUInt16BE(value, this.#room(2));
+    const at = this.#room(2);
+    this.#buffer.writeUInt16BE(value, at);
     return this;
   }
 
   u32(value: number): this {
-    this.#buffer.writeUInt32BE(value, this.#room(4));
+    const at = this.#room(4);
+    this.#buffer.writeUInt32BE(value, at);
     return this;
   }
 
   /** A whole number below 2^48, big endian, 6 bytes. */
   u48(value: number): this {
-    this.#buffer.writeUIntBE(value, this.#room(6), 6);
+    const at = this.#room(6);
+    this.#buffer.writeUIntBE(value, at, 6);
     return this;
   }
 

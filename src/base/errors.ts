@@ -12,6 +12,8 @@ export const ERROR_ADVICE = {
   SHARE_MISMATCH: 'the peer serves another share; check the address, or use an empty folder to join that share',
   NOT_INVITED: 'get a join line with `sameroot invite` on a host of the share and pass its --token',
   WRONG_PEER: 'the host at this address has another key than expected; check the address, or ask for a new invitation',
+  IDENTITY_DAMAGED: 'restore the file from a backup, or move it away: the node then gets a new key and needs a new invitation',
+  IDENTITY_EXPOSED: 'run `chmod 600` on the file; if somebody else may have read it, move it away and join again with a new key',
   BAD_TOKEN: 'copy the whole token from the join line',
   TOKEN_EXPIRED: 'ask for a new join line with `sameroot invite`',
   CLOCK_AHEAD: 'a host has its clock more than one hour ahead; set the clocks (NTP)',
@@ -37,9 +39,11 @@ export const ERROR_ADVICE = {
   FILE_KIND: 'devices, sockets and pipes are not replicated; add them to .samerootignore',
   FILE_CHANGING: 'the file changes while it is read; it is tried again when it is quiet',
   FILE_UNREADABLE: 'give this user read permission on the file',
+  PATH_BLOCKED: 'rename one of them: a file and a folder want the same name, and what is in the folder has to wait',
   LINK_OUTSIDE: 'the link points out of the share and is not replicated; use a relative target inside the folder',
   CONTENT_MISSING: 'no connected peer has these bytes now; they are fetched as soon as one does',
   MASS_DELETE_HELD: 'answer with `sameroot deletes accept` or `sameroot deletes restore`',
+  PAGE_TOO_LARGE: 'rename or remove some entries near the key named: too many, or too large ones, lie between two borders of the tree',
   RECORD_TOO_LARGE: 'split the record',
   KEY_INVALID: 'use a key of 1 to 1024 bytes of UTF-8 without NUL',
   NOT_FOUND: 'see `sameroot ls`',
@@ -48,6 +52,7 @@ export const ERROR_ADVICE = {
   CONFIG_INVALID: 'see `sameroot help`',
   UNAUTHORIZED: 'send the token of .sameroot/node.json as `Authorization: Bearer`',
   CLOSED: 'the node is stopping',
+  INTERNAL: 'this is a bug in sameroot; repeat it with --debug and report what that prints',
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_ADVICE;

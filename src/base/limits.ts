@@ -36,8 +36,15 @@ export const PAGE_BYTES_MAX: number = 16 * MIB;
 export const CHUNK_BYTES_MIN: number = 32 * KIB;
 export const CHUNK_MASK_BITS = 15;
 export const CHUNK_BYTES_MAX: number = 256 * KIB;
+/** A list page ends at a border of its content, but never before this many refs: 16^8 refs fit into 8 levels. */
+export const LIST_PAGE_REFS_MIN = 16;
 export const LIST_PAGE_REFS_MAX = 512;
 export const LIST_LEVEL_MAX = 8;
+/** One file or value: its bytes fit into a u48, its chunks into a u32. */
+export const CONTENT_BYTES_MAX: number = 2 ** 48 - 1;
+export const CONTENT_CHUNKS_MAX: number = 2 ** 32 - 1;
+/** Modification times lie within 142,000 years of 1970, either way, so that their doubled distance is an exact number. */
+export const MTIME_MS_MAX: number = 2 ** 52 - 1;
 
 /** A version from a host whose clock is further ahead than this is refused. */
 export const CLOCK_AHEAD_MS_MAX: number = 3_600_000;
@@ -59,13 +66,41 @@ export const SERVE_QUEUE_MAX: number = 64;
 export const PEERS_MAX = 256;
 export const HELLO_MS_MAX: number = 10_000;
 export const PEER_SILENCE_MS_MAX: number = 30_000;
+/** Sockets a listener keeps open, strangers in their handshake included. */
+export const SOCKETS_MAX: number = PEERS_MAX * 2;
+export const PING_EVERY_MS: number = 10_000;
+/** How long a close waits for the peer's answer. */
+export const CLOSE_MS_MAX: number = 3_000;
+export const HTTP_HEADER_BYTES_MAX: number = 4 * KIB;
+/** WebSocket fragments of one message; we send none. */
+export const FRAGMENTS_MAX = 16;
+/** Socket reads one message may come in: each costs some hundred bytes beside its payload. */
+export const READS_PER_MESSAGE_MAX: number = 32 * KIB;
+/** `onDrain` tells when what waits to be sent went over the first and fell to the second. */
+export const SEND_HIGH_WATER_BYTES: number = 4 * MIB;
+export const SEND_LOW_WATER_BYTES: number = MIB;
+/** A received message above this owns its ArrayBuffer; a smaller one may share it with its neighbours. */
+export const SHARED_BUFFER_BYTES_MAX: number = 64 * KIB;
 export const NAME_TEXT_BYTES_MAX = 255;
 export const ROOT_HISTORY_COUNT = 64;
 
+/** What one step of a store's iteration holds in memory. */
+export const STORE_BATCH_ROWS_MAX = 1000;
+export const STORE_BATCH_BYTES_GOAL: number = 256 * KIB;
+
+/** Paths that are listed as not replicable; further ones are left out of the list. */
+export const PROBLEMS_MAX = 10_000;
+/** Paths with events that are not looked at yet; beyond it the whole folder is scanned. */
+export const DIRTY_PATHS_MAX = 20_000;
+
 assert(CHUNK_BYTES_MIN < CHUNK_BYTES_MAX, 'chunks: min < max');
 assert(2 ** CHUNK_MASK_BITS + CHUNK_BYTES_MIN < CHUNK_BYTES_MAX, 'chunks: the mean lies between min and max');
+assert(LIST_PAGE_REFS_MIN ** LIST_LEVEL_MAX > CONTENT_CHUNKS_MAX, 'the deepest list holds the most chunks');
 assert(CHUNK_BYTES_MAX + KIB < CHUNK_FRAME_BYTES_MAX, 'a frame holds the largest chunk');
 assert(CHUNK_FRAME_BYTES_MAX < MESSAGE_BYTES_MAX, 'a message holds a frame');
 assert(WALK_MESSAGE_BYTES_GOAL < MESSAGE_BYTES_MAX, 'a message holds a walk step');
 assert(ENTRY_BYTES_MAX + KEY_BYTES_MAX + ENTRIES_MESSAGE_BYTES_GOAL < MESSAGE_BYTES_MAX, 'a message holds the largest entry');
 assert(RECORD_INLINE_BYTES_MAX <= CHUNK_BYTES_MIN, 'an inline record would be one chunk');
+assert(PING_EVERY_MS * 2 < PEER_SILENCE_MS_MAX, 'a silent peer was pinged more than once');
+assert(SEND_LOW_WATER_BYTES < SEND_HIGH_WATER_BYTES, 'sending: low water < high water');
+assert(READS_PER_MESSAGE_MAX * 256 >= MESSAGE_BYTES_MAX, 'the largest message fits in reads of 256 bytes');

@@ -1,0 +1,131 @@
+/**
+ * Garbage collection: pages and roots that nothing needs any more leave the store.
+ *
+ * Kept: the head, the last `ROOT_HISTORY_COUNT` roots, and the trees that sessions hold. Mark and sweep, in slices, while
+ * commits go on. Invariant: no page of a head made since the mark began is swept. Such a page was either put by its
+ * commit, and then noted as fresh before the batch was written, or was left as it was by the edit, and then it is a page
+ * of the head before, which is marked or fresh itself. Deletes and commits take turns (`dropPages`), so a page can not
+ * be put again between the look at `fresh` and its deletion.
+ */
+import { byteKey } from '../base/bytes.ts';
+import { messageOf } from '../base/errors.ts';
+import { ROOT_HISTORY_COUNT } from '../base/limits.ts';
+import type { Log } from '../base/world.ts';
+import * as keyspace from '../store/keyspace.ts';
+import type { Operation } from '../store/store.ts';
+import type { Tree } from '../tree/page.ts';
+import { decodeTree } from './head.ts';
+import type { Replica } from './replica.ts';
+
+/** A collection is due when this many pages were written, or as many as half of the live ones. */
+const FRESH_PAGES_MIN = 4_000;
+const SLICE_PAGES = 500;
+const MEAN_PAGE_ITEMS = 24;
+
+export class Collector {
+  readonly #replica: Replica;
+  readonly #log: Log;
+  readonly #heldTrees: () => readonly Tree[];
+  #running: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(replica: Replica, log: Log, heldTrees: () => readonly Tree[]) {
+    this.#replica = replica;
+    this.#log = log;
+    this.#heldTrees = heldTrees;
+  }
+
+  /** Starts a collection if enough was written since the last one. */
+  afterCommit(): void {
+    const due = Math.max(FRESH_PAGES_MIN, this.#replica.head.tree.count / MEAN_PAGE_ITEMS / 2);
+    if (this.#replica.pagesWritten < due || this.#running !== undefined || this.#closed) return;
+    this.#running = this.collect()
+      .then(
+        (swept) => this.#log.debug('pages collected', { swept }),
+        (error: unknown) => this.#log.warn('collecting pages failed', { error: messageOf(error) }),
+      )
+      .finally(() => (this.#running = undefined));
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#running;
+  }
+
+  /** Gives the number of pages that were dropped. */
+  async collect(): Promise<number> {
+    const fresh = this.#replica.noteFreshPages();
+    try {
+      const oldRoots = await this.#expireRoots();
+      const marked = new Set<string>();
+      for (const tree of [...oldRoots, ...this.#heldTrees(), this.#replica.head.tree]) await this.#mark(tree, marked);
+      return await this.#sweep(marked, fresh);
+    } finally {
+      this.#replica.forgetFreshPages();
+    }
+  }
+
+  /** Drops the history rows beyond the window; gives the trees of those within. */
+  async #expireRoots(): Promise<Tree[]> {
+    const { store, head } = this.#replica;
+    const trees: Tree[] = [];
+    const kept = new Set<string>();
+    const expired: { commitKey: Uint8Array; root: Uint8Array }[] = [];
+    for await (const rows of store.iterate({ ...keyspace.prefixRange(keyspace.PREFIX.commit), reverse: true })) {
+      for (const [key, root] of rows) {
+        if (keyspace.numberOfKey(key) > head.commit - ROOT_HISTORY_COUNT) {
+          kept.add(byteKey(root));
+          const row = store.get(keyspace.rootKey(root));
+          if (row !== undefined) trees.push(decodeTree(row));
+        } else expired.push({ commitKey: Uint8Array.from(key), root: Uint8Array.from(root) });
+      }
+    }
+    const operations: Operation[] = [];
+    for (const { commitKey, root } of expired) {
+      operations.push({ type: 'del', key: commitKey });
+      if (!kept.has(byteKey(root))) operations.push({ type: 'del', key: keyspace.rootKey(root) });
+    }
+    if (operations.length > 0) await store.write(operations, { durable: false });
+    return trees;
+  }
+
+  /** Level by level; pages that are marked were marked with all below them. */
+  async #mark(tree: Tree, marked: Set<string>): Promise<void> {
+    const { reader } = this.#replica;
+    if (tree.page === undefined) return;
+    const open: { hash: Uint8Array; level: number }[] = [{ hash: tree.page, level: tree.level }];
+    let inSlice = 0;
+    for (let next = open.pop(); next !== undefined; next = open.pop()) {
+      const id = byteKey(next.hash);
+      if (marked.has(id)) continue;
+      marked.add(id);
+      if (next.level === 0) continue;
+      const page = reader.read(next.hash);
+      for (let item = 0; item < page.size; item++) open.push({ hash: page.hash(item), level: next.level - 1 });
+      if (++inSlice >= SLICE_PAGES) {
+        inSlice = 0;
+        await this.#pause();
+      }
+    }
+  }
+
+  async #sweep(marked: ReadonlySet<string>, fresh: ReadonlySet<string>): Promise<number> {
+    const { store } = this.#replica;
+    let swept = 0;
+    for await (const rows of store.iterate(keyspace.prefixRange(keyspace.PREFIX.page))) {
+      if (this.#closed) break;
+      const operations: Operation[] = [];
+      for (const [key] of rows) {
+        const id = byteKey(keyspace.keyBody(key));
+        if (!marked.has(id) && !fresh.has(id)) operations.push({ type: 'del', key: Uint8Array.from(key) });
+      }
+      // Deletes go through the queue of the replica's own commits: none can bring a page back in between.
+      swept += await this.#replica.dropPages(operations, fresh);
+    }
+    return swept;
+  }
+
+  async #pause(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}

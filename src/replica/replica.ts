@@ -1,0 +1,274 @@
+/**
+ * A replica: one node's copy of a share's tree in its store, and the only place where it changes.
+ *
+ * Invariants. All pages of the head are in the store: pages and head go into one atomic batch. Mutations are
+ * functions of the current entry and run one after the other at commit, so no concurrent caller can lose another's
+ * write. A commit has been flushed when its promise resolves.
+ *
+ * Group commit without a timer: a commit starts at once when none is under way, and everything that arrives
+ * meanwhile goes into the next one. An idle node commits with no delay, a busy one in large groups.
+ */
+import { byteKey, compareBytes, toHex } from '../base/bytes.ts';
+import { SamerootError } from '../base/errors.ts';
+import { REPLICA_ID_BYTES } from '../base/limits.ts';
+import type { Clock, Random } from '../base/world.ts';
+import { HybridClock, type Stamp } from '../entry/clock.ts';
+import { decodeEntry, encodeEntry, weighEntry } from '../entry/entry-codec.ts';
+import { write, type Dot, type Entry, type ReplicaId, type Value } from '../entry/entry.ts';
+import * as keyspace from '../store/keyspace.ts';
+import type { Operation, Store } from '../store/store.ts';
+import { edit, type Change } from '../tree/edit.ts';
+import { EMPTY_TREE, PageReader, rootHash, type Tree } from '../tree/page.ts';
+import { Ranker } from '../tree/rank.ts';
+import { lookup } from '../tree/walk.ts';
+import { decodeHead, decodeTree, encodeHead, encodeTree, type Head } from './head.ts';
+import { decodeShare, encodeShare, parametersHash, type Share } from './share.ts';
+
+/** What a write needs from its author: fresh dots and stamps. */
+export interface Author {
+  dot(): Dot;
+  stamp(): Stamp;
+  observe(stamp: Stamp): void;
+}
+
+export interface Mutation {
+  readonly key: Uint8Array;
+  /** The node id of the peer it came from; undefined = a write of this host. */
+  readonly origin?: string;
+  /** The new entry; returning `current` itself changes nothing. Synchronous; may run again if a commit fails. */
+  next(current: Entry | undefined, author: Author): Entry | undefined;
+  /** Further rows for the same atomic batch, asked after `next`. */
+  rows?(entry: Entry | undefined, changed: boolean): readonly Operation[];
+}
+
+export interface CommittedKey {
+  readonly key: Uint8Array;
+  readonly origin: string | undefined;
+}
+
+export interface Commit {
+  readonly previous: Head;
+  readonly head: Head;
+  /** The keys whose entry changed, in key order. */
+  readonly keys: readonly CommittedKey[];
+}
+
+interface Waiting {
+  readonly mutations: readonly Mutation[];
+  resolve(commit: Commit): void;
+  reject(error: unknown): void;
+}
+
+const COMMIT_MUTATIONS_MAX = 50_000;
+const META_SHARE = 'share';
+const META_REPLICA = 'replica';
+
+export class Replica {
+  readonly store: Store;
+  readonly share: Share;
+  readonly id: ReplicaId;
+  readonly ranker: Ranker;
+  readonly reader: PageReader;
+  readonly parametersHash: Uint8Array;
+  #pagesWritten = 0;
+  #fresh: Set<string> | undefined;
+  readonly #clock: HybridClock;
+  readonly #listeners = new Set<(commit: Commit) => void>();
+  #head: Head;
+  #queue: Waiting[] = [];
+  #running: Promise<void> | undefined;
+  #failure: unknown;
+
+  private constructor(store: Store, share: Share, id: ReplicaId, head: Head | undefined, clock: Clock) {
+    this.store = store;
+    this.share = share;
+    this.id = id;
+    this.parametersHash = parametersHash(share);
+    this.ranker = new Ranker({ salt: share.id, rankBits: share.rankBits, weigh: weighEntry });
+    this.reader = new PageReader({ get: (hash) => store.get(keyspace.pageKey(hash)) });
+    this.#clock = new HybridClock(() => clock.wallMs(), head?.stamp);
+    this.#head = head ?? {
+      tree: EMPTY_TREE,
+      root: rootHash(EMPTY_TREE, this.parametersHash),
+      commit: 0,
+      sequence: 0,
+      stamp: this.#clock.high,
+    };
+  }
+
+  /** The share that the store holds, if any. */
+  static storedShare(store: Store): Share | undefined {
+    const bytes = store.get(keyspace.metaKey(META_SHARE));
+    return bytes === undefined ? undefined : decodeShare(bytes);
+  }
+
+  /** Makes an empty store a replica of `share`, with a replica id that no other database has had. */
+  static async create(store: Store, share: Share, clock: Clock, random: Random): Promise<Replica> {
+    if (Replica.storedShare(store) !== undefined) throw new RangeError('store: it already holds a share');
+    const id = random.bytes(REPLICA_ID_BYTES);
+    await store.write(
+      [
+        { type: 'put', key: keyspace.metaKey(META_SHARE), value: encodeShare(share) },
+        { type: 'put', key: keyspace.metaKey(META_REPLICA), value: id },
+      ],
+      { durable: true },
+    );
+    return new Replica(store, share, toHex(id), undefined, clock);
+  }
+
+  /** @throws {SamerootError} `DATABASE_DAMAGED` if the store is not a complete replica */
+  static open(store: Store, clock: Clock): Replica {
+    const share = Replica.storedShare(store);
+    const id = store.get(keyspace.metaKey(META_REPLICA));
+    if (share === undefined || id === undefined) throw new SamerootError('DATABASE_DAMAGED', 'the database names no share');
+    const row = store.get(keyspace.headKey());
+    return new Replica(store, share, toHex(id), row === undefined ? undefined : decodeHead(row), clock);
+  }
+
+  get head(): Head {
+    return this.#head;
+  }
+
+  /** The entry at `key` in the committed head. */
+  entry(key: Uint8Array, tree: Tree = this.#head.tree): Entry | undefined {
+    const bytes = lookup(this.reader, tree, key);
+    return bytes === undefined ? undefined : decodeEntry(bytes);
+  }
+
+  /** The tree of a root that is the head or in the history. */
+  treeOf(root: Uint8Array): Tree | undefined {
+    if (compareBytes(root, this.#head.root) === 0) return this.#head.tree;
+    const row = this.store.get(keyspace.rootKey(root));
+    return row === undefined ? undefined : decodeTree(row);
+  }
+
+  /** Called after every commit that changed the root, in order. */
+  onCommit(listener: (commit: Commit) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Resolves when the mutations are in the tree and flushed. */
+  commit(mutations: readonly Mutation[]): Promise<Commit> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ mutations, resolve, reject });
+      this.#running ??= this.#drain().finally(() => (this.#running = undefined));
+    });
+  }
+
+  /** A write of this host that has seen everything that is there now. */
+  async write(key: Uint8Array, value: Value): Promise<Commit> {
+    const next = (current: Entry | undefined, author: Author): Entry =>
+      write(current, (current?.versions ?? []).map(({ dot }) => dot), author.dot(), author.stamp(), value);
+    return this.commit([{ key, next }]);
+  }
+
+  /** Resolves when nothing is being committed. */
+  async idle(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+  }
+
+  /** Pages written since the last garbage collection began. */
+  get pagesWritten(): number {
+    return this.#pagesWritten;
+  }
+
+  /** From now on every page that is put is noted in the set returned. */
+  noteFreshPages(): ReadonlySet<string> {
+    this.#pagesWritten = 0;
+    this.#fresh = new Set();
+    return this.#fresh;
+  }
+
+  forgetFreshPages(): void {
+    this.#fresh = undefined;
+  }
+
+  /** Deletes page rows while no commit is under way, leaving out those that became fresh meanwhile. Gives their number. */
+  async dropPages(operations: readonly Operation[], fresh: ReadonlySet<string>): Promise<number> {
+    await this.idle();
+    const unwanted = operations.filter(({ key }) => !fresh.has(byteKey(keyspace.keyBody(key))));
+    if (unwanted.length === 0) return 0;
+    this.#running = this.store.write(unwanted, { durable: false }).finally(() => (this.#running = undefined));
+    await this.#running;
+    if (this.#queue.length > 0) this.#running ??= this.#drain().finally(() => (this.#running = undefined));
+    return unwanted.length;
+  }
+
+  /** The error of the last commit, if it failed. */
+  get failure(): unknown {
+    return this.#failure;
+  }
+
+  async #drain(): Promise<void> {
+    // The queue may be filled in the same tick by many callers: let them all in before the first group is cut.
+    await Promise.resolve();
+    while (this.#queue.length > 0) {
+      const group: Waiting[] = [];
+      for (let count = 0; this.#queue.length > 0 && count < COMMIT_MUTATIONS_MAX; ) {
+        const waiting = this.#queue.shift()!;
+        count += waiting.mutations.length;
+        group.push(waiting);
+      }
+      try {
+        const commit = await this.#commitGroup(group);
+        this.#failure = undefined;
+        for (const waiting of group) waiting.resolve(commit);
+        if (commit.keys.length > 0) for (const listener of this.#listeners) listener(commit);
+      } catch (error) {
+        this.#failure = error;
+        for (const waiting of group) waiting.reject(error);
+      }
+    }
+  }
+
+  async #commitGroup(group: readonly Waiting[]): Promise<Commit> {
+    const previous = this.#head;
+    let sequence = previous.sequence;
+    const author: Author = {
+      dot: () => ({ replica: this.id, sequence: ++sequence }),
+      stamp: () => this.#clock.now(),
+      observe: (stamp) => this.#clock.observe(stamp),
+    };
+    const changed = new Map<string, { key: Uint8Array; entry: Entry | undefined; origin: string | undefined }>();
+    const operations: Operation[] = [];
+    for (const { mutations } of group) {
+      for (const mutation of mutations) {
+        const id = byteKey(mutation.key);
+        const earlier = changed.get(id);
+        const current = earlier === undefined ? this.entry(mutation.key, previous.tree) : earlier.entry;
+        const next = mutation.next(current, author);
+        if (next !== current) changed.set(id, { key: mutation.key, entry: next, origin: mutation.origin });
+        if (mutation.rows !== undefined) for (const operation of mutation.rows(next, next !== current)) operations.push(operation);
+      }
+    }
+    const sorted = [...changed.values()].sort((a, b) => compareBytes(a.key, b.key));
+    const changes: Change[] = sorted.map(({ key, entry }) => ({ key, value: entry === undefined ? undefined : encodeEntry(entry) }));
+    const sink = {
+      put: (hash: Uint8Array, page: Uint8Array): void => {
+        this.#pagesWritten++;
+        this.#fresh?.add(byteKey(hash));
+        operations.push({ type: 'put', key: keyspace.pageKey(hash), value: page });
+      },
+    };
+    const tree = edit(this.reader, previous.tree, changes, this.ranker, sink);
+    if (tree === previous.tree) {
+      if (operations.length > 0) await this.store.write(operations, { durable: true });
+      return { previous, head: previous, keys: [] };
+    }
+    const head = { tree, root: rootHash(tree, this.parametersHash), commit: previous.commit + 1, sequence, stamp: this.#clock.high };
+    operations.push({ type: 'put', key: keyspace.headKey(), value: encodeHead(head) });
+    operations.push(...this.#historyRows(head));
+    await this.store.write(operations, { durable: true });
+    this.#head = head;
+    return { previous, head, keys: sorted };
+  }
+
+  /** The new root becomes findable by its hash; the one that falls out of the window does not go here but in `gc`. */
+  #historyRows(head: Head): Operation[] {
+    return [
+      { type: 'put', key: keyspace.rootKey(head.root), value: encodeTree(head.tree) },
+      { type: 'put', key: keyspace.commitKey(head.commit), value: head.root },
+    ];
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * A share: one replicated name space, with the parameters that every member must use alike (they decide where chunks
+ * and pages are cut). Fixed at creation; their hash goes into every root, so two shares never have the same root.
+ */
+import { badEncoding, ByteReader, ByteWriter, fromHex, fromUtf8, toHex, utf8 } from '../base/bytes.ts';
+import { SamerootError } from '../base/errors.ts';
+import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNK_MASK_BITS, HASH_BYTES, KIB, NAME_TEXT_BYTES_MAX } from '../base/limits.ts';
+import type { Random } from '../base/world.ts';
+import type { ChunkerParameters } from '../content/chunker.ts';
+import { hash } from '../content/hash.ts';
+
+export const SHARE_ID_BYTES = 16;
+/** The fields that must be equal on all members come first; the name, a label, after them. */
+export const SHARE_FIELDS_BYTES = 59;
+const FORMAT = 1;
+/** Mean fan-out 2^5 = 32: docs/decisions/0002-fan-out.md. */
+const RANK_BITS = 5;
+
+export interface Share {
+  readonly id: Uint8Array;
+  readonly name: string;
+  readonly chunker: ChunkerParameters;
+  readonly rankBits: number;
+  /** Node id of the host that made the share: the root of trust of its member list. */
+  readonly founder: string;
+}
+
+export function createShare(name: string, founder: string, random: Random): Share {
+  const chunker = { minBytes: CHUNK_BYTES_MIN, maskBits: CHUNK_MASK_BITS, maxBytes: CHUNK_BYTES_MAX };
+  return { id: random.bytes(SHARE_ID_BYTES), name, chunker, rankBits: RANK_BITS, founder };
+}
+
+export function encodeShare(share: Share): Uint8Array {
+  return parameterFields(share).sized(utf8(share.name)).finish();
+}
+
+/** @throws {SamerootError} `BAD_ENCODING`, or `DATABASE_FORMAT` for a share of another format */
+export function decodeShare(bytes: Uint8Array): Share {
+  const reader = new ByteReader(bytes);
+  const format = reader.u8();
+  if (format !== FORMAT) throw new SamerootError('DATABASE_FORMAT', `the share has format ${format}, this version knows ${FORMAT}`);
+  const id = Uint8Array.from(reader.raw(SHARE_ID_BYTES));
+  const chunker = { minBytes: reader.u32(), maskBits: reader.u8(), maxBytes: reader.u32() };
+  const rankBits = reader.u8();
+  const founder = toHex(reader.raw(HASH_BYTES));
+  const name = fromUtf8(reader.sized(NAME_TEXT_BYTES_MAX));
+  reader.end();
+  if (name === undefined) throw badEncoding('the name of the share is not UTF-8');
+  const sound = chunker.minBytes >= KIB && chunker.minBytes < chunker.maxBytes && chunker.maxBytes <= CHUNK_BYTES_MAX;
+  if (!sound || chunker.maskBits < 8 || chunker.maskBits > 20 || rankBits < 3 || rankBits > 8) {
+    throw badEncoding('the parameters of the share are out of range');
+  }
+  return { id, name, chunker, rankBits, founder };
+}
+
+/** 32 bytes over everything that must be equal on all members; the name is a label only. */
+export function parametersHash(share: Share): Uint8Array {
+  return hash('params', parameterFields(share).finish());
+}
+
+function parameterFields(share: Share): ByteWriter {
+  const { chunker } = share;
+  const writer = new ByteWriter(128).u8(FORMAT).raw(share.id);
+  return writer.u32(chunker.minBytes).u8(chunker.maskBits).u32(chunker.maxBytes).u8(share.rankBits).raw(fromHex(share.founder));
+}

@@ -1,0 +1,181 @@
+/**
+ * Which bytes are asked of which peer. Pure bookkeeping: pieces wait in the lists of all peers that have them, and a
+ * peer with room in its window takes the next one, so several peers serve one content in stripes and the fastest serves most.
+ *
+ * Invariants: a piece is asked of one peer at a time; a peer never has more than its window under way, and the window
+ * moves only when bytes have been verified and written, so a slow disk or peer can not grow memory; a piece whose last
+ * source is gone is given back as lost, never forgotten.
+ */
+import { byteKey } from '../base/bytes.ts';
+import { FETCH_ITEMS_MAX, FETCH_WINDOW_BYTES, MIB } from '../base/limits.ts';
+import type { ContentId } from '../content/content-list.ts';
+
+export interface PieceChunk {
+  readonly hash: Uint8Array;
+  readonly bytes: number;
+  /** Where it belongs in the content. */
+  readonly offset: number;
+}
+
+/** A run of chunks of one content, at most about a frame long. */
+export interface Piece {
+  readonly content: ContentId;
+  readonly contentBytes: number;
+  readonly firstChunk: number;
+  readonly chunks: readonly PieceChunk[];
+  readonly bytes: number;
+}
+
+interface Tracked {
+  readonly piece: Piece;
+  readonly sources: Set<string>;
+  state: 'waiting' | 'asked' | 'done';
+  asked: string | undefined;
+}
+
+interface Source {
+  /** Small whole contents go first: a change of the moment does not wait behind a large file. */
+  readonly small: Queue;
+  readonly large: Queue;
+  readonly underWay: Set<Tracked>;
+  bytes: number;
+}
+
+/** Pieces up to this size count as small. */
+const SMALL_BYTES = 256 * 1024;
+const REQUEST_BYTES = MIB;
+
+export class FetchPlan {
+  readonly #sources = new Map<string, Source>();
+  readonly #tracked = new Map<Piece, Tracked>();
+
+  addPeer(peer: string): void {
+    if (!this.#sources.has(peer)) this.#sources.set(peer, { small: new Queue(), large: new Queue(), underWay: new Set(), bytes: 0 });
+  }
+
+  /** Gives the pieces that nobody else can serve; they are no longer tracked. */
+  removePeer(peer: string): Piece[] {
+    const source = this.#sources.get(peer);
+    if (source === undefined) return [];
+    this.#sources.delete(peer);
+    const lost: Piece[] = [];
+    for (const tracked of [...source.underWay, ...source.small.rest(), ...source.large.rest()]) {
+      if (tracked.state !== 'done' && this.#lose(tracked, peer)) lost.push(tracked.piece);
+    }
+    return lost;
+  }
+
+  /** Bytes of all pieces that are not finished. */
+  get pendingPieces(): number {
+    return this.#tracked.size;
+  }
+
+  add(piece: Piece, sources: Iterable<string>): void {
+    const tracked: Tracked = { piece, sources: new Set(sources), state: 'waiting', asked: undefined };
+    this.#tracked.set(piece, tracked);
+    for (const peer of tracked.sources) this.#enqueue(tracked, peer);
+  }
+
+  /** Another peer has this content too: it may serve what is still waiting of these pieces. */
+  addSource(pieces: Iterable<Piece>, peer: string): void {
+    for (const piece of pieces) {
+      const tracked = this.#tracked.get(piece);
+      if (tracked === undefined || tracked.sources.has(peer)) continue;
+      tracked.sources.add(peer);
+      this.#enqueue(tracked, peer);
+    }
+  }
+
+  /** The pieces of the next request to `peer`; empty when its window is full or nothing waits for it. */
+  take(peer: string): Piece[] {
+    const source = this.#sources.get(peer);
+    if (source === undefined) return [];
+    const pieces: Piece[] = [];
+    let bytes = 0;
+    while (bytes < REQUEST_BYTES && pieces.length < FETCH_ITEMS_MAX && source.bytes < FETCH_WINDOW_BYTES) {
+      const tracked = source.small.next() ?? source.large.next();
+      if (tracked === undefined) break;
+      tracked.state = 'asked';
+      tracked.asked = peer;
+      source.underWay.add(tracked);
+      source.bytes += tracked.piece.bytes;
+      bytes += tracked.piece.bytes;
+      pieces.push(tracked.piece);
+    }
+    return pieces;
+  }
+
+  /** The piece is verified and written. */
+  done(piece: Piece): void {
+    const tracked = this.#tracked.get(piece);
+    if (tracked === undefined) return;
+    this.#release(tracked);
+    tracked.state = 'done';
+    this.#tracked.delete(piece);
+  }
+
+  /** `peer` does not have it, or sent wrong bytes. True: no source is left, the piece is lost. */
+  failed(piece: Piece, peer: string): boolean {
+    const tracked = this.#tracked.get(piece);
+    return tracked !== undefined && tracked.asked === peer && this.#lose(tracked, peer);
+  }
+
+  /** Nobody wants it any more. */
+  forget(piece: Piece): void {
+    this.done(piece);
+  }
+
+  #lose(tracked: Tracked, peer: string): boolean {
+    tracked.sources.delete(peer);
+    if (tracked.asked === peer) {
+      this.#release(tracked);
+      tracked.state = 'waiting';
+      for (const other of tracked.sources) this.#enqueue(tracked, other);
+    }
+    if (tracked.sources.size > 0) return false;
+    tracked.state = 'done';
+    this.#tracked.delete(tracked.piece);
+    return true;
+  }
+
+  #release(tracked: Tracked): void {
+    const source = tracked.asked === undefined ? undefined : this.#sources.get(tracked.asked);
+    if (source?.underWay.delete(tracked) === true) source.bytes -= tracked.piece.bytes;
+    tracked.asked = undefined;
+  }
+
+  #enqueue(tracked: Tracked, peer: string): void {
+    const source = this.#sources.get(peer);
+    if (source === undefined) return;
+    (tracked.piece.bytes <= SMALL_BYTES ? source.small : source.large).push(tracked);
+  }
+}
+
+/** First in, first out; what another peer took meanwhile is passed over. */
+class Queue {
+  #list: Tracked[] = [];
+  #at = 0;
+
+  push(tracked: Tracked): void {
+    this.#list.push(tracked);
+  }
+
+  next(): Tracked | undefined {
+    while (this.#at < this.#list.length) {
+      const tracked = this.#list[this.#at++]!;
+      if (tracked.state === 'waiting') return tracked;
+    }
+    this.#list = [];
+    this.#at = 0;
+    return undefined;
+  }
+
+  rest(): Tracked[] {
+    return this.#list.slice(this.#at);
+  }
+}
+
+/** For maps keyed by content. */
+export function contentKey(content: ContentId): string {
+  return byteKey(content);
+}

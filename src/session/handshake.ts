@@ -1,0 +1,126 @@
+/**
+ * The first messages on a connection, as a synchronous state machine: who are you, may you, do we speak the same
+ * protocol and mean the same share. The dialer speaks first; a stranger is told nothing but a refusal.
+ *
+ *   member:  dialer hello  -> listener hello
+ *   joiner:  dialer join   -> listener hello (proof accepted, key pinned) -> dialer hello
+ * `hold` may come before a hello any number of times: the sender is still reading its folder.
+ */
+import { equalBytes } from '../base/bytes.ts';
+import { SamerootError, type ErrorCode } from '../base/errors.ts';
+import { SHARE_FIELDS_BYTES } from '../replica/share.ts';
+import { PROTOCOL_VERSION, type Message, type MessageOf } from '../wire/messages.ts';
+
+export type Hello = MessageOf<'hello'>;
+
+export interface HandshakeOptions {
+  readonly dialed: boolean;
+  /** Fingerprint from the channel; undefined on plain-text channels, where the hello's own claim counts. */
+  readonly remoteId: string | undefined;
+  /** Is this key a member (pinned)? */
+  readonly isMember: (nodeId: string) => boolean;
+  /** Checks an invitation's proof; gives a refusal code or undefined when accepted. */
+  readonly admit: (join: MessageOf<'join'>) => ErrorCode | undefined;
+  /** Set by a dialer that has to use its invitation. */
+  readonly join: MessageOf<'join'> | undefined;
+}
+
+export type HandshakeEffect =
+  | { readonly type: 'send'; readonly message: Message }
+  /** Call `ready` as soon as our hello can be made; `peer` is theirs if they said it already. */
+  | { readonly type: 'make-hello'; readonly peer: Hello | undefined }
+  | { readonly type: 'joined'; readonly join: MessageOf<'join'> }
+  | { readonly type: 'done'; readonly hello: Hello; readonly ours: Hello }
+  | { readonly type: 'fail'; readonly error: SamerootError; readonly refusal: ErrorCode | undefined };
+
+export class Handshake {
+  readonly #options: HandshakeOptions;
+  #theirs: Hello | undefined;
+  #ours: Hello | undefined;
+  #admitted: boolean;
+  #asked = false;
+
+  constructor(options: HandshakeOptions) {
+    this.#options = options;
+    this.#admitted = options.dialed;
+  }
+
+  /** May the other side be told that we are busy? */
+  get admitted(): boolean {
+    return this.#admitted;
+  }
+
+  start(): HandshakeEffect[] {
+    const { dialed, join } = this.#options;
+    if (!dialed) return [];
+    return join === undefined ? this.#ask() : [{ type: 'send', message: join }];
+  }
+
+  /** Our hello is ready. */
+  ready(hello: Hello): HandshakeEffect[] {
+    this.#ours = hello;
+    return [{ type: 'send', message: hello }, ...this.#finish()];
+  }
+
+  step(message: Message): HandshakeEffect[] {
+    switch (message.type) {
+      case 'hold':
+        return [];
+      case 'refuse':
+        return [{ type: 'fail', error: refusedError(message.code), refusal: undefined }];
+      case 'join':
+        return this.#join(message);
+      case 'hello':
+        return this.#hello(message);
+      default:
+        return [fail('BAD_MESSAGE', `the peer began with a ${message.type} message`)];
+    }
+  }
+
+  #join(join: MessageOf<'join'>): HandshakeEffect[] {
+    const { dialed, remoteId, admit } = this.#options;
+    if (dialed || this.#admitted || (remoteId !== undefined && remoteId !== join.nodeId)) return [fail('BAD_MESSAGE', 'the peer joins out of turn')];
+    const refusal = admit(join);
+    if (refusal !== undefined) return [fail(refusal, 'a host tried to join with an invitation that does not hold')];
+    this.#admitted = true;
+    return [{ type: 'joined', join }, ...this.#ask()];
+  }
+
+  #hello(hello: Hello): HandshakeEffect[] {
+    const { remoteId, isMember } = this.#options;
+    if (this.#theirs !== undefined) return [fail('BAD_MESSAGE', 'the peer greeted twice')];
+    const id = remoteId ?? hello.nodeId;
+    if (id !== hello.nodeId) return [fail('BAD_MESSAGE', 'the peer claims another node id than its key has')];
+    if (!this.#admitted && !isMember(id)) return [fail('NOT_INVITED', 'a host that is not a member tried to connect')];
+    if (hello.versionMin > PROTOCOL_VERSION || hello.versionMax < PROTOCOL_VERSION) {
+      return [fail('VERSION_MISMATCH', `the peer speaks protocol ${hello.versionMin} to ${hello.versionMax}, this node ${PROTOCOL_VERSION}`)];
+    }
+    this.#admitted = true;
+    this.#theirs = hello;
+    return [...this.#ask(), ...this.#finish()];
+  }
+
+  #ask(): HandshakeEffect[] {
+    if (this.#asked) return [];
+    this.#asked = true;
+    return [{ type: 'make-hello', peer: this.#theirs }];
+  }
+
+  #finish(): HandshakeEffect[] {
+    if (this.#theirs === undefined || this.#ours === undefined) return [];
+    if (!equalBytes(this.#theirs.share.subarray(0, SHARE_FIELDS_BYTES), this.#ours.share.subarray(0, SHARE_FIELDS_BYTES))) {
+      return [fail('SHARE_MISMATCH', 'the peer serves another share')];
+    }
+    return [{ type: 'done', hello: this.#theirs, ours: this.#ours }];
+  }
+}
+
+function fail(code: ErrorCode, what: string): HandshakeEffect {
+  return { type: 'fail', error: new SamerootError(code, what), refusal: code };
+}
+
+const REFUSALS: ReadonlySet<string> = new Set(['NOT_INVITED', 'TOKEN_EXPIRED', 'VERSION_MISMATCH', 'SHARE_MISMATCH', 'BAD_MESSAGE', 'LIMIT_EXCEEDED']);
+
+function refusedError(code: string): SamerootError {
+  return new SamerootError(REFUSALS.has(code) ? (code as ErrorCode) : 'BAD_MESSAGE', 'the peer refused this host');
+}

@@ -1,0 +1,357 @@
+/**
+ * Messages to bytes and back. Control messages are msgpack arrays `[type number, fields...]`; chunk frames are our own
+ * binary form, since they carry nearly all bytes and are never copied.
+ *
+ * Invariant: whatever `decodeMessage` returns has every field of the right type and within its limit, so nothing above
+ * has to check again. An unknown type number >= 64 is an optional message of a later version: it is skipped.
+ */
+import { Packr } from 'msgpackr';
+import { ByteReader, ByteWriter, fromHex, toHex } from '../base/bytes.ts';
+import { messageOf, SamerootError } from '../base/errors.ts';
+import {
+  CHUNK_BYTES_MAX,
+  CONTENT_ID_BYTES,
+  DIGEST_BYTES,
+  ENTRIES_PER_MESSAGE_MAX,
+  ENTRY_BYTES_MAX,
+  FETCH_ITEMS_MAX,
+  HASH_BYTES,
+  KEY_BYTES_MAX,
+  LIST_PAGES_PER_REQUEST_MAX,
+  MESSAGE_BYTES_MAX,
+  NAME_TEXT_BYTES_MAX,
+  REPLICA_ID_BYTES,
+  TREE_LEVEL_MAX,
+  WALK_RANGES_MAX,
+} from '../base/limits.ts';
+import type { ChunkFrame, EntryItem, FetchItem, FramedChunk, InlineChunk, Message, MessageOf, MessageType, WalkRange } from './messages.ts';
+
+const CONTROL = 1;
+const CHUNKS = 2;
+const OPTIONAL_TYPES_FROM = 64;
+const CAPABILITIES_MAX = 64;
+
+const packr = new Packr({ useRecords: false, moreTypes: false, int64AsType: 'number', variableMapSize: false, useFloat32: 0 });
+
+type Fields = readonly unknown[];
+
+interface Form<T extends MessageType> {
+  readonly code: number;
+  pack(message: MessageOf<T>): Fields;
+  unpack(fields: Take): MessageOf<T>;
+}
+
+const FORMS: { readonly [T in MessageType]: Form<T> } = {
+  hello: {
+    code: 1,
+    pack: (m) => [
+      m.versionMin,
+      m.versionMax,
+      m.capabilities,
+      fromHex(m.nodeId),
+      m.name,
+      m.listenPort,
+      fromHex(m.replica),
+      m.share,
+      m.root,
+      m.containsReplica === undefined ? null : fromHex(m.containsReplica),
+      m.contains ?? null,
+    ],
+    unpack: (f) => ({
+      type: 'hello',
+      versionMin: f.whole(65_535),
+      versionMax: f.whole(65_535),
+      capabilities: f.list(CAPABILITIES_MAX, (item) => item.text(64)),
+      nodeId: toHex(f.fixed(HASH_BYTES)),
+      name: f.text(NAME_TEXT_BYTES_MAX),
+      listenPort: f.whole(65_535),
+      replica: toHex(f.fixed(REPLICA_ID_BYTES)),
+      share: f.bytes(1024),
+      root: f.fixed(HASH_BYTES),
+      containsReplica: f.optional((g) => toHex(g.fixed(REPLICA_ID_BYTES))),
+      contains: f.optional((g) => g.fixed(HASH_BYTES)),
+    }),
+  },
+  join: {
+    code: 2,
+    pack: (m) => [fromHex(m.invitation), m.proof, fromHex(m.nodeId), m.publicKey, m.name, m.listenPort],
+    unpack: (f) => ({
+      type: 'join',
+      invitation: toHex(f.fixed(8)),
+      proof: f.fixed(HASH_BYTES),
+      nodeId: toHex(f.fixed(HASH_BYTES)),
+      publicKey: f.bytes(256),
+      name: f.text(NAME_TEXT_BYTES_MAX),
+      listenPort: f.whole(65_535),
+    }),
+  },
+  hold: { code: 3, pack: () => [], unpack: () => ({ type: 'hold' }) },
+  refuse: { code: 4, pack: (m) => [m.code], unpack: (f) => ({ type: 'refuse', code: f.text(64) }) },
+  root: { code: 5, pack: (m) => [m.root], unpack: (f) => ({ type: 'root', root: f.fixed(HASH_BYTES) }) },
+  ack: { code: 6, pack: (m) => [m.root], unpack: (f) => ({ type: 'ack', root: f.fixed(HASH_BYTES) }) },
+  entries: {
+    code: 7,
+    pack: (m) => [m.base ?? null, m.root ?? null, m.walk, packItems(m.items), m.inline.flatMap((chunk) => [chunk.hash, chunk.bytes])],
+    unpack: (f) => ({
+      type: 'entries',
+      base: f.optional((g) => g.fixed(HASH_BYTES)),
+      root: f.optional((g) => g.fixed(HASH_BYTES)),
+      walk: f.whole(Number.MAX_SAFE_INTEGER),
+      items: unpackItems(f),
+      inline: f.groups(ENTRIES_PER_MESSAGE_MAX, 2, (g): InlineChunk => ({ hash: g.fixed(HASH_BYTES), bytes: g.bytes(CHUNK_BYTES_MAX) })),
+    }),
+  },
+  grant: { code: 8, pack: (m) => [m.bytes], unpack: (f) => ({ type: 'grant', bytes: f.whole(Number.MAX_SAFE_INTEGER) }) },
+  'walk-request': { code: 9, pack: () => [], unpack: () => ({ type: 'walk-request' }) },
+  walk: {
+    code: 10,
+    pack: (m) => [m.id, m.merge, m.root, m.ranges.map(packRange), m.wants, m.more],
+    unpack: (f) => ({
+      type: 'walk',
+      id: f.whole(Number.MAX_SAFE_INTEGER),
+      merge: f.flag(),
+      root: f.fixed(HASH_BYTES),
+      ranges: f.list(WALK_RANGES_MAX, (g) => unpackRange(g.bytes(MESSAGE_BYTES_MAX))),
+      wants: f.list(MESSAGE_BYTES_MAX, (g) => g.bytes(KEY_BYTES_MAX)),
+      more: f.flag(),
+    }),
+  },
+  listing: {
+    code: 11,
+    pack: (m) => [m.id, packItems(m.items), m.last],
+    unpack: (f) => ({ type: 'listing', id: f.whole(Number.MAX_SAFE_INTEGER), items: unpackItems(f), last: f.flag() }),
+  },
+  'list-pages': {
+    code: 12,
+    pack: (m) => [m.id, m.hashes],
+    unpack: (f) => ({
+      type: 'list-pages',
+      id: f.whole(Number.MAX_SAFE_INTEGER),
+      hashes: f.list(LIST_PAGES_PER_REQUEST_MAX, (g) => g.fixed(HASH_BYTES)),
+    }),
+  },
+  'list-pages-reply': {
+    code: 13,
+    pack: (m) => [m.id, m.pages.map((page) => page ?? null)],
+    unpack: (f) => ({
+      type: 'list-pages-reply',
+      id: f.whole(Number.MAX_SAFE_INTEGER),
+      pages: f.list(LIST_PAGES_PER_REQUEST_MAX, (g) => g.optional((h) => h.bytes(MESSAGE_BYTES_MAX))),
+    }),
+  },
+  fetch: {
+    code: 14,
+    pack: (m) => [m.id, m.items.flatMap((item) => [item.content, item.bytes, item.firstChunk, item.chunks])],
+    unpack: (f) => ({
+      type: 'fetch',
+      id: f.whole(0xffff_ffff),
+      items: f.groups(
+        FETCH_ITEMS_MAX,
+        4,
+        (g): FetchItem => ({
+          content: g.fixed(CONTENT_ID_BYTES),
+          bytes: g.whole(Number.MAX_SAFE_INTEGER),
+          firstChunk: g.whole(Number.MAX_SAFE_INTEGER),
+          chunks: g.whole(0xffff),
+        }),
+      ),
+    }),
+  },
+  fetched: {
+    code: 15,
+    pack: (m) => [m.id, m.gone],
+    unpack: (f) => ({ type: 'fetched', id: f.whole(0xffff_ffff), gone: f.list(FETCH_ITEMS_MAX, (g) => g.whole(FETCH_ITEMS_MAX)) }),
+  },
+};
+
+const FORM_OF_CODE: ReadonlyMap<number, Form<MessageType>> = new Map(
+  Object.values(FORMS).map((form) => [form.code, form as unknown as Form<MessageType>]),
+);
+
+export function encodeMessage(message: Message): Uint8Array {
+  const form = FORMS[message.type] as Form<MessageType>;
+  const body = packr.pack([form.code, ...form.pack(message)]);
+  const bytes = Buffer.allocUnsafe(1 + body.length);
+  bytes[0] = CONTROL;
+  bytes.set(body, 1);
+  return bytes;
+}
+
+/** How many bytes a frame's head needs for `chunks` chunks, at most. */
+export function frameHeadBytes(chunks: number): number {
+  return 8 + chunks * 16;
+}
+
+/** A chunk frame from the chunks' bytes: one copy, into the message that goes to the socket. */
+export function encodeChunks(id: number, chunks: readonly { readonly item: number; readonly chunk: number; readonly bytes: Uint8Array }[]): Uint8Array {
+  const total = chunks.reduce((sum, chunk) => sum + chunk.bytes.length, 0);
+  const writer = new ByteWriter(frameHeadBytes(chunks.length) + total).u8(CHUNKS).u32(id).varint(chunks.length);
+  for (const { item, chunk, bytes } of chunks) writer.varint(item).varint(chunk).varint(bytes.length);
+  for (const { bytes } of chunks) writer.raw(bytes);
+  return writer.finish();
+}
+
+/**
+ * @returns undefined for an optional message of a later version
+ * @throws {SamerootError} `BAD_MESSAGE` for anything that is not exactly a message
+ */
+export function decodeMessage(bytes: Uint8Array): Message | ChunkFrame | undefined {
+  if (bytes.length > MESSAGE_BYTES_MAX) throw badMessage(`a message of ${bytes.length} bytes`);
+  try {
+    if (bytes[0] === CHUNKS) return decodeChunks(bytes);
+    if (bytes[0] !== CONTROL) throw badMessage('an unknown kind of frame');
+    const body: unknown = packr.unpack(bytes.subarray(1));
+    if (!Array.isArray(body) || typeof body[0] !== 'number') throw badMessage('not a message');
+    const form = FORM_OF_CODE.get(body[0]);
+    if (form === undefined) {
+      if (body[0] >= OPTIONAL_TYPES_FROM) return undefined;
+      throw badMessage(`an unknown message type ${body[0]}`);
+    }
+    // Fields beyond ours are a later version's: not read.
+    return form.unpack(new Take(body, 1));
+  } catch (error) {
+    if (error instanceof SamerootError && error.code === 'BAD_MESSAGE') throw error;
+    throw new SamerootError('BAD_MESSAGE', `a message can not be read: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function decodeChunks(frame: Uint8Array): ChunkFrame {
+  const reader = new ByteReader(frame);
+  reader.u8();
+  const id = reader.u32();
+  const count = reader.varint(FETCH_ITEMS_MAX * 4);
+  const chunks: FramedChunk[] = [];
+  let offset = 0;
+  for (let index = 0; index < count; index++) {
+    const item = reader.varint(FETCH_ITEMS_MAX);
+    const chunk = reader.varint();
+    const bytes = reader.varint(CHUNK_BYTES_MAX);
+    chunks.push({ item, chunk, offset, bytes });
+    offset += bytes;
+  }
+  if (reader.remaining !== offset) throw badMessage('a chunk frame has another length than its head says');
+  const start = reader.position;
+  return { type: 'chunks', id, chunks: chunks.map((chunk) => ({ ...chunk, offset: chunk.offset + start })), frame };
+}
+
+function packItems(items: readonly EntryItem[]): Fields {
+  return items.flatMap((item) => [item.key, item.entry]);
+}
+
+function unpackItems(fields: Take): EntryItem[] {
+  return fields.groups(ENTRIES_PER_MESSAGE_MAX, 2, (g) => ({ key: g.bytes(KEY_BYTES_MAX), entry: g.bytes(ENTRY_BYTES_MAX) }));
+}
+
+/** Keys are front-coded: in a walk they are most of the bytes. */
+function packRange(range: WalkRange): Uint8Array {
+  const writer = new ByteWriter(64 + range.items.length * 32).u8(range.level + 1);
+  for (const bound of [range.from, range.to]) {
+    if (bound === undefined) writer.u8(0);
+    else writer.u8(1).sized(bound);
+  }
+  writer.varint(range.items.length);
+  let previous: Uint8Array = range.from ?? new Uint8Array(0);
+  for (const { key, digest } of range.items) {
+    let shared = 0;
+    while (shared < key.length && shared < previous.length && key[shared] === previous[shared]) shared++;
+    writer.varint(shared).sized(key.subarray(shared)).raw(digest);
+    previous = key;
+  }
+  return writer.finish();
+}
+
+function unpackRange(bytes: Uint8Array): WalkRange {
+  const reader = new ByteReader(bytes);
+  const level = reader.u8() - 1;
+  if (level > TREE_LEVEL_MAX) throw badMessage('a walk level is out of range');
+  const bounds = [0, 1].map(() => (reader.varint(1) === 0 ? undefined : reader.sized(KEY_BYTES_MAX)));
+  const [from, to] = bounds;
+  const count = reader.varint(MESSAGE_BYTES_MAX);
+  const items: { key: Uint8Array; digest: Uint8Array }[] = [];
+  let previous: Uint8Array = from ?? new Uint8Array(0);
+  for (let index = 0; index < count; index++) {
+    const shared = reader.varint(previous.length);
+    const suffix = reader.sized(KEY_BYTES_MAX - shared);
+    const key = shared === 0 ? suffix : Buffer.concat([previous.subarray(0, shared), suffix]);
+    if (index > 0 && Buffer.compare(previous, key) >= 0) throw badMessage('walk keys are not in order');
+    if (index === 0 && from !== undefined && Buffer.compare(from, key) > 0) throw badMessage('a walk key is out of its range');
+    if (to !== undefined && Buffer.compare(key, to) >= 0) throw badMessage('a walk key is out of its range');
+    items.push({ key, digest: reader.raw(DIGEST_BYTES) });
+    previous = key;
+  }
+  reader.end();
+  return { from, to, level, items };
+}
+
+/** Takes the fields of a message one by one, each with its type and limit. */
+class Take {
+  readonly #fields: Fields;
+  #at: number;
+
+  constructor(fields: Fields, at: number) {
+    this.#fields = fields;
+    this.#at = at;
+  }
+
+  #next(): unknown {
+    if (this.#at >= this.#fields.length) throw badMessage('a field is missing');
+    return this.#fields[this.#at++];
+  }
+
+  whole(max: number): number {
+    const value = this.#next();
+    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0 || value > max) throw badMessage('a number is out of range');
+    return value;
+  }
+
+  flag(): boolean {
+    const value = this.#next();
+    if (typeof value !== 'boolean') throw badMessage('a flag is not a boolean');
+    return value;
+  }
+
+  text(maxBytes: number): string {
+    const value = this.#next();
+    if (typeof value !== 'string' || Buffer.byteLength(value) > maxBytes) throw badMessage('a text is too long or not a text');
+    return value;
+  }
+
+  bytes(max: number): Uint8Array {
+    const value = this.#next();
+    if (!(value instanceof Uint8Array) || value.length > max) throw badMessage('a byte string is too long or not one');
+    return value;
+  }
+
+  fixed(length: number): Uint8Array {
+    const value = this.bytes(length);
+    if (value.length !== length) throw badMessage(`a byte string has not ${length} bytes`);
+    return value;
+  }
+
+  optional<T>(take: (fields: Take) => T): T | undefined {
+    if (this.#fields[this.#at] === null) {
+      this.#at++;
+      return undefined;
+    }
+    return take(this);
+  }
+
+  list<T>(max: number, take: (item: Take) => T): T[] {
+    return this.groups(max, 1, take);
+  }
+
+  /** A flat list of groups of `width` fields each. */
+  groups<T>(max: number, width: number, take: (group: Take) => T): T[] {
+    const value = this.#next();
+    if (!Array.isArray(value) || value.length % width !== 0 || value.length / width > max) throw badMessage('a list is too long or not one');
+    const inner = new Take(value, 0);
+    const result: T[] = [];
+    while (inner.#at < value.length) result.push(take(inner));
+    return result;
+  }
+
+}
+
+function badMessage(what: string): SamerootError {
+  return new SamerootError('BAD_MESSAGE', `the peer sent ${what}`);
+}

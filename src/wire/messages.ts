@@ -1,0 +1,120 @@
+/**
+ * Every message two nodes exchange, as plain data. docs/PROTOCOL.md describes them for a second implementation.
+ *
+ * Vocabulary: an entry stream carries entries that bring the receiver from containing the sender's root `base` to
+ * containing its root `root`. A root that a node names in `root`, `hello` or `ack` covers only verified, flushed bytes.
+ */
+export const PROTOCOL_VERSION = 1;
+
+export interface EntryItem {
+  readonly key: Uint8Array;
+  /** Canonical bytes of the entry. */
+  readonly entry: Uint8Array;
+}
+
+/** The bytes of a whole single-chunk content, sent along with a small change to save the round trip of asking. */
+export interface InlineChunk {
+  readonly hash: Uint8Array;
+  readonly bytes: Uint8Array;
+}
+
+export interface WalkItem {
+  readonly key: Uint8Array;
+  /** The first 16 bytes of the page's or entry's hash. */
+  readonly digest: Uint8Array;
+}
+
+/** The sender's items of one level whose key is in [from, to); undefined = unbounded. */
+export interface WalkRange {
+  readonly from: Uint8Array | undefined;
+  readonly to: Uint8Array | undefined;
+  /** Level of the pages listed; -1 = entries. */
+  readonly level: number;
+  readonly items: readonly WalkItem[];
+}
+
+export interface FetchItem {
+  readonly content: Uint8Array;
+  /** Total bytes of the content. */
+  readonly bytes: number;
+  /** Index of the first chunk and how many. */
+  readonly firstChunk: number;
+  readonly chunks: number;
+}
+
+export type Message =
+  /** First message of a member; the dialer speaks first. */
+  | {
+      readonly type: 'hello';
+      readonly versionMin: number;
+      readonly versionMax: number;
+      readonly capabilities: readonly string[];
+      readonly nodeId: string;
+      readonly name: string;
+      readonly listenPort: number;
+      readonly replica: string;
+      /** Encoded share parameters. */
+      readonly share: Uint8Array;
+      readonly root: Uint8Array;
+      /** The root of the receiver that the sender contains, and of which replica id; both undefined if none. */
+      readonly containsReplica: string | undefined;
+      readonly contains: Uint8Array | undefined;
+    }
+  /** First message of a dialer that holds an invitation. */
+  | { readonly type: 'join'; readonly invitation: string; readonly proof: Uint8Array; readonly nodeId: string; readonly publicKey: Uint8Array; readonly name: string; readonly listenPort: number }
+  /** "Wait, I am still reading my folder": keeps the greeting from timing out. */
+  | { readonly type: 'hold' }
+  | { readonly type: 'refuse'; readonly code: string }
+  | { readonly type: 'root'; readonly root: Uint8Array }
+  | { readonly type: 'ack'; readonly root: Uint8Array }
+  /** Part of an entry stream. `base` in the first part; `root` in the last part. */
+  | {
+      readonly type: 'entries';
+      readonly base: Uint8Array | undefined;
+      readonly root: Uint8Array | undefined;
+      /** The walk it answers; 0 = none. A stream of a walk needs no base. */
+      readonly walk: number;
+      readonly items: readonly EntryItem[];
+      readonly inline: readonly InlineChunk[];
+    }
+  /** The receiver has dealt with so many bytes of `entries`. */
+  | { readonly type: 'grant'; readonly bytes: number }
+  | { readonly type: 'walk-request' }
+  | {
+      readonly type: 'walk';
+      readonly id: number;
+      /** False: the differences are only listed, nothing is sent to be merged. */
+      readonly merge: boolean;
+      readonly root: Uint8Array;
+      readonly ranges: readonly WalkRange[];
+      /** Keys whose entries the sender wants; differing or unknown here. */
+      readonly wants: readonly Uint8Array[];
+      /** More ranges of the sender are still to come. */
+      readonly more: boolean;
+    }
+  /** Entries of a listing walk: to be shown, not merged. The last part has `last`. */
+  | { readonly type: 'listing'; readonly id: number; readonly items: readonly EntryItem[]; readonly last: boolean }
+  | { readonly type: 'list-pages'; readonly id: number; readonly hashes: readonly Uint8Array[] }
+  | { readonly type: 'list-pages-reply'; readonly id: number; readonly pages: readonly (Uint8Array | undefined)[] }
+  | { readonly type: 'fetch'; readonly id: number; readonly items: readonly FetchItem[] }
+  /** End of the answer to a fetch: the indexes of the items that this node no longer has. */
+  | { readonly type: 'fetched'; readonly id: number; readonly gone: readonly number[] };
+
+export type MessageType = Message['type'];
+export type MessageOf<T extends MessageType> = Extract<Message, { type: T }>;
+
+/** One chunk within a chunk frame. `offset` is where its bytes start in the frame. */
+export interface FramedChunk {
+  readonly item: number;
+  readonly chunk: number;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** Chunks in answer to a fetch; `frame` is the whole message, so that the bytes need not be copied out. */
+export interface ChunkFrame {
+  readonly type: 'chunks';
+  readonly id: number;
+  readonly chunks: readonly FramedChunk[];
+  readonly frame: Uint8Array;
+}
