@@ -48,7 +48,11 @@ export function decodeHead(bytes: Uint8Array): Head {
 
 function treeFields(writer: ByteWriter, tree: Tree): ByteWriter {
   if (tree.page === undefined) return writer.u8(0);
-  writer.u8(1 + tree.level).varint(tree.count).varint(tree.live).varint(tree.bytes);
+  writer
+    .u8(1 + tree.level)
+    .varint(tree.count)
+    .varint(tree.live)
+    .varint(tree.bytes);
   return writer.raw(tree.page);
 }
 

@@ -159,7 +159,13 @@ export class Replica {
   /** A write of this host that has seen everything that is there now. */
   async write(key: Uint8Array, value: Value): Promise<Commit> {
     const next = (current: Entry | undefined, author: Author): Entry =>
-      write(current, (current?.versions ?? []).map(({ dot }) => dot), author.dot(), author.stamp(), value);
+      write(
+        current,
+        (current?.versions ?? []).map(({ dot }) => dot),
+        author.dot(),
+        author.stamp(),
+        value,
+      );
     return this.commit([{ key, next }]);
   }
 
@@ -205,7 +211,7 @@ export class Replica {
     await Promise.resolve();
     while (this.#queue.length > 0) {
       const group: Waiting[] = [];
-      for (let count = 0; this.#queue.length > 0 && count < COMMIT_MUTATIONS_MAX; ) {
+      for (let count = 0; this.#queue.length > 0 && count < COMMIT_MUTATIONS_MAX;) {
         const waiting = this.#queue.shift()!;
         count += waiting.mutations.length;
         group.push(waiting);

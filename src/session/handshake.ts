@@ -79,7 +79,8 @@ export class Handshake {
 
   #join(join: MessageOf<'join'>): HandshakeEffect[] {
     const { dialed, remoteId, admit } = this.#options;
-    if (dialed || this.#admitted || (remoteId !== undefined && remoteId !== join.nodeId)) return [fail('BAD_MESSAGE', 'the peer joins out of turn')];
+    if (dialed || this.#admitted || (remoteId !== undefined && remoteId !== join.nodeId))
+      return [fail('BAD_MESSAGE', 'the peer joins out of turn')];
     const refusal = admit(join);
     if (refusal !== undefined) return [fail(refusal, 'a host tried to join with an invitation that does not hold')];
     this.#admitted = true;
@@ -93,7 +94,9 @@ export class Handshake {
     if (id !== hello.nodeId) return [fail('BAD_MESSAGE', 'the peer claims another node id than its key has')];
     if (!this.#admitted && !isMember(id)) return [fail('NOT_INVITED', 'a host that is not a member tried to connect')];
     if (hello.versionMin > PROTOCOL_VERSION || hello.versionMax < PROTOCOL_VERSION) {
-      return [fail('VERSION_MISMATCH', `the peer speaks protocol ${hello.versionMin} to ${hello.versionMax}, this node ${PROTOCOL_VERSION}`)];
+      return [
+        fail('VERSION_MISMATCH', `the peer speaks protocol ${hello.versionMin} to ${hello.versionMax}, this node ${PROTOCOL_VERSION}`),
+      ];
     }
     this.#admitted = true;
     this.#theirs = hello;
@@ -119,7 +122,14 @@ function fail(code: ErrorCode, what: string): HandshakeEffect {
   return { type: 'fail', error: new SamerootError(code, what), refusal: code };
 }
 
-const REFUSALS: ReadonlySet<string> = new Set(['NOT_INVITED', 'TOKEN_EXPIRED', 'VERSION_MISMATCH', 'SHARE_MISMATCH', 'BAD_MESSAGE', 'LIMIT_EXCEEDED']);
+const REFUSALS: ReadonlySet<string> = new Set([
+  'NOT_INVITED',
+  'TOKEN_EXPIRED',
+  'VERSION_MISMATCH',
+  'SHARE_MISMATCH',
+  'BAD_MESSAGE',
+  'LIMIT_EXCEEDED',
+]);
 
 function refusedError(code: string): SamerootError {
   return new SamerootError(REFUSALS.has(code) ? (code as ErrorCode) : 'BAD_MESSAGE', 'the peer refused this host');

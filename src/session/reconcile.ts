@@ -93,7 +93,9 @@ export class Walk {
 
   /** What the other side lacks or has another version of; to be asked once the walk is complete. In key order. */
   *missingThere(): Generator<EntryItem> {
-    const sorted = this.#toSend.map((part) => ('key' in part ? { from: part.key, to: undefined, key: part.key } : { ...part, key: undefined }));
+    const sorted = this.#toSend.map((part) =>
+      'key' in part ? { from: part.key, to: undefined, key: part.key } : { ...part, key: undefined },
+    );
     sorted.sort((a, b) => compareBytes(a.from ?? new Uint8Array(0), b.from ?? new Uint8Array(0)));
     let last: Uint8Array | undefined;
     for (const part of sorted) {
@@ -117,7 +119,10 @@ export class Walk {
       return;
     }
     for (const segment of segments(range, own, range.items)) {
-      open.push({ range: { from: segment.from, to: segment.to, level: range.level }, count: segment.own.reduce((sum, item) => sum + item.count, 0) });
+      open.push({
+        range: { from: segment.from, to: segment.to, level: range.level },
+        count: segment.own.reduce((sum, item) => sum + item.count, 0),
+      });
     }
   }
 
@@ -181,7 +186,8 @@ export function segments(
   let other: WalkItem[] = [];
   const close = (to: Uint8Array | undefined): void => {
     let start = from;
-    const equal = mine.length > 0 && other.length > 0 && equalBytes(mine[0]!.key, other[0]!.key) && sameDigest(mine[0]!.hash, other[0]!.digest);
+    const equal =
+      mine.length > 0 && other.length > 0 && equalBytes(mine[0]!.key, other[0]!.key) && sameDigest(mine[0]!.hash, other[0]!.digest);
     if (equal) {
       // The same page on both sides: what follows on either side starts at its next page.
       mine = mine.slice(1);

@@ -71,7 +71,13 @@ export type SessionEffect =
   | { readonly type: 'contains'; readonly root: Uint8Array }
   /** The peer contains this root of ours, durably and on its disk. */
   | { readonly type: 'confirmed'; readonly root: Uint8Array }
-  | { readonly type: 'listed'; readonly here: readonly EntryItem[]; readonly there: readonly EntryItem[]; readonly peerRoot: Uint8Array; readonly truncated: boolean }
+  | {
+      readonly type: 'listed';
+      readonly here: readonly EntryItem[];
+      readonly there: readonly EntryItem[];
+      readonly peerRoot: Uint8Array;
+      readonly truncated: boolean;
+    }
   | { readonly type: 'walked'; readonly messages: number }
   /** Send a `tick` event after this long. */
   | { readonly type: 'wake'; readonly afterMs: number };
@@ -328,7 +334,13 @@ export class Session {
   #nextStream(): void {
     const walk = this.#walkStreams.shift();
     if (walk !== undefined) {
-      this.#outgoing = new OutgoingStream({ items: walk.missingThere(), base: undefined, root: walk.root, walk: walk.id, inline: () => undefined });
+      this.#outgoing = new OutgoingStream({
+        items: walk.missingThere(),
+        base: undefined,
+        root: walk.root,
+        walk: walk.id,
+        inline: () => undefined,
+      });
       this.#sent = { root: walk.root, tree: walk.tree };
       return;
     }
@@ -337,7 +349,13 @@ export class Session {
     if (this.#relayAtMs !== undefined && this.#relayAtMs > this.#nowMs) return;
     this.#relayAtMs = undefined;
     const head = this.#head;
-    this.#outgoing = new OutgoingStream({ items: this.#changes(sent, head), base: sent.root, root: head.root, walk: 0, inline: (item) => this.#replica.inline(item) });
+    this.#outgoing = new OutgoingStream({
+      items: this.#changes(sent, head),
+      base: sent.root,
+      root: head.root,
+      walk: 0,
+      inline: (item) => this.#replica.inline(item),
+    });
     this.#sent = head;
   }
 
@@ -387,7 +405,12 @@ export class Session {
     const missing = [...take(this.#answering.missingThere(), LISTING_MAX)];
     this.#answering = undefined;
     for (let at = 0; at === 0 || at < missing.length; at += LISTING_PART) {
-      this.#send({ type: 'listing', id: message.id, items: missing.slice(at, at + LISTING_PART), last: at + LISTING_PART >= missing.length });
+      this.#send({
+        type: 'listing',
+        id: message.id,
+        items: missing.slice(at, at + LISTING_PART),
+        last: at + LISTING_PART >= missing.length,
+      });
     }
   }
 

@@ -6,11 +6,13 @@
  * committed, and all streams before it were settled; one failed part spoils its stream, never more.
  */
 import { byteKey } from '../base/bytes.ts';
-import { ENTRIES_MESSAGE_BYTES_GOAL, ENTRIES_PER_MESSAGE_MAX, ENTRIES_WINDOW_BYTES } from '../base/limits.ts';
+import { ENTRIES_MESSAGE_BYTES_GOAL, ENTRIES_PER_MESSAGE_MAX, ENTRIES_WINDOW_BYTES, KIB } from '../base/limits.ts';
 import { hash } from '../content/hash.ts';
 import type { EntryItem, InlineChunk, MessageOf } from '../wire/messages.ts';
 
 const KNOWN_THERE_MAX = 100_000;
+/** Whole contents sent along in one part; beyond it they are asked for, in frames that several peers can serve. */
+const INLINE_BYTES_PER_PART_MAX: number = 128 * KIB;
 
 /** Entries that the peer is known to have, since it sent them: not sent back. Forgets all when full; a repeat is harmless. */
 export class KnownThere {
@@ -59,6 +61,7 @@ export class OutgoingStream {
     const list: EntryItem[] = [];
     const chunks: InlineChunk[] = [];
     let bytes = 0;
+    let inlineBytes = 0;
     while (bytes < ENTRIES_MESSAGE_BYTES_GOAL && list.length < ENTRIES_PER_MESSAGE_MAX) {
       const step = items.next();
       if (step.done === true) {
@@ -67,10 +70,11 @@ export class OutgoingStream {
       }
       list.push(step.value);
       bytes += entryBytes(step.value);
-      const chunk = inline(step.value);
+      const chunk = inlineBytes < INLINE_BYTES_PER_PART_MAX ? inline(step.value) : undefined;
       if (chunk === undefined) continue;
       chunks.push(chunk);
       bytes += chunk.bytes.length;
+      inlineBytes += chunk.bytes.length;
     }
     const message: MessageOf<'entries'> = {
       type: 'entries',
@@ -86,7 +90,9 @@ export class OutgoingStream {
 }
 
 export function entriesBytes(message: MessageOf<'entries'>): number {
-  return message.items.reduce((sum, item) => sum + entryBytes(item), 0) + message.inline.reduce((sum, chunk) => sum + chunk.bytes.length, 0);
+  return (
+    message.items.reduce((sum, item) => sum + entryBytes(item), 0) + message.inline.reduce((sum, chunk) => sum + chunk.bytes.length, 0)
+  );
 }
 
 function entryBytes(item: EntryItem): number {

@@ -122,8 +122,8 @@ export class Page {
 }
 
 /**
- * Decoding state, kept outside the function: a reader object per page, with a view per field, costs more than the
- * whole loop (see the figures in docs/decisions/0002-fan-out.md). Nothing here outlives a call.
+ * Decoding state, kept outside the functions and not in a `ByteReader`: that makes a view per field, and took 7 us for a
+ * leaf of 32 entries where this takes 2.5. Nothing here outlives a call.
  */
 let cursor = 0;
 let keyScratch: Buffer = Buffer.allocUnsafe(64 * 1024);

@@ -145,16 +145,12 @@ const FORMS: { readonly [T in MessageType]: Form<T> } = {
     unpack: (f) => ({
       type: 'fetch',
       id: f.whole(0xffff_ffff),
-      items: f.groups(
-        FETCH_ITEMS_MAX,
-        4,
-        (g): FetchItem => ({
-          content: g.fixed(CONTENT_ID_BYTES),
-          bytes: g.whole(Number.MAX_SAFE_INTEGER),
-          firstChunk: g.whole(Number.MAX_SAFE_INTEGER),
-          chunks: g.whole(0xffff),
-        }),
-      ),
+      items: f.groups(FETCH_ITEMS_MAX, 4, (g): FetchItem => ({
+        content: g.fixed(CONTENT_ID_BYTES),
+        bytes: g.whole(Number.MAX_SAFE_INTEGER),
+        firstChunk: g.whole(Number.MAX_SAFE_INTEGER),
+        chunks: g.whole(0xffff),
+      })),
     }),
   },
   fetched: {
@@ -183,7 +179,10 @@ export function frameHeadBytes(chunks: number): number {
 }
 
 /** A chunk frame from the chunks' bytes: one copy, into the message that goes to the socket. */
-export function encodeChunks(id: number, chunks: readonly { readonly item: number; readonly chunk: number; readonly bytes: Uint8Array }[]): Uint8Array {
+export function encodeChunks(
+  id: number,
+  chunks: readonly { readonly item: number; readonly chunk: number; readonly bytes: Uint8Array }[],
+): Uint8Array {
   const total = chunks.reduce((sum, chunk) => sum + chunk.bytes.length, 0);
   const writer = new ByteWriter(frameHeadBytes(chunks.length) + total).u8(CHUNKS).u32(id).varint(chunks.length);
   for (const { item, chunk, bytes } of chunks) writer.varint(item).varint(chunk).varint(bytes.length);
@@ -343,13 +342,13 @@ class Take {
   /** A flat list of groups of `width` fields each. */
   groups<T>(max: number, width: number, take: (group: Take) => T): T[] {
     const value = this.#next();
-    if (!Array.isArray(value) || value.length % width !== 0 || value.length / width > max) throw badMessage('a list is too long or not one');
+    if (!Array.isArray(value) || value.length % width !== 0 || value.length / width > max)
+      throw badMessage('a list is too long or not one');
     const inner = new Take(value, 0);
     const result: T[] = [];
     while (inner.#at < value.length) result.push(take(inner));
     return result;
   }
-
 }
 
 function badMessage(what: string): SamerootError {

@@ -61,7 +61,15 @@ export type Message =
       readonly contains: Uint8Array | undefined;
     }
   /** First message of a dialer that holds an invitation. */
-  | { readonly type: 'join'; readonly invitation: string; readonly proof: Uint8Array; readonly nodeId: string; readonly publicKey: Uint8Array; readonly name: string; readonly listenPort: number }
+  | {
+      readonly type: 'join';
+      readonly invitation: string;
+      readonly proof: Uint8Array;
+      readonly nodeId: string;
+      readonly publicKey: Uint8Array;
+      readonly name: string;
+      readonly listenPort: number;
+    }
   /** "Wait, I am still reading my folder": keeps the greeting from timing out. */
   | { readonly type: 'hold' }
   | { readonly type: 'refuse'; readonly code: string }

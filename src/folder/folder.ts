@@ -1,0 +1,257 @@
+/**
+ * The folder of a share, both ways: what users do in it becomes entries (ingest), what entries say is shown in it
+ * (materialise), and contents come in and go out. This file only puts the parts together.
+ *
+ * Order at start: unfinished projections first, then watches, then the first scan; so that our own half-done renames are
+ * never taken for edits, and nothing that happens meanwhile is missed.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { equalBytes } from '../base/bytes.ts';
+import { messageOf, SamerootError, type ErrorCode } from '../base/errors.ts';
+import { KIB } from '../base/limits.ts';
+import type { Clock, Log } from '../base/world.ts';
+import { contentHash, contentLevel, EMPTY_CONTENT, type ContentId } from '../content/content-list.ts';
+import { hash } from '../content/hash.ts';
+import { decodeEntry } from '../entry/entry-codec.ts';
+import type { Entry } from '../entry/entry.ts';
+import { view } from '../entry/view.ts';
+import type { Replica } from '../replica/replica.ts';
+import type { Operation, Store } from '../store/store.ts';
+import { ContentIndex } from './content-index.ts';
+import { DiskThread } from './disk-thread.ts';
+import { PathGate } from './gate.ts';
+import { Ingest } from './ingest.ts';
+import { openMarker } from './marker.ts';
+import { Materialiser, type Projection } from './materialise.ts';
+import { ContentReader, type WantedRange } from './serve.ts';
+import { Staging, type CopyItem, type PartItem } from './staging.ts';
+import { Trash } from './trash.ts';
+
+/** A change of this size or less is sent along with its entry: it saves the round trip of asking for the bytes. */
+const INLINE_BYTES_MAX: number = 64 * KIB;
+const INLINE_AGE_MS_MAX = 10_000;
+const TRASH_EXPIRY_MS = 6 * 3_600_000;
+
+export interface FolderOptions {
+  /** Absolute path. */
+  readonly root: string;
+  readonly replica: Replica;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly settleMs: number;
+  readonly rescanMs: number;
+  readonly minFreeBytes: number | undefined;
+}
+
+export interface FolderProblem {
+  readonly path: string;
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly sinceMs: number;
+}
+
+export class Folder implements AsyncDisposable {
+  readonly #options: FolderOptions;
+  readonly #threads: readonly [read: DiskThread, write: DiskThread];
+  readonly #staging: Staging;
+  readonly #trash: Trash;
+  readonly #materialiser: Materialiser;
+  readonly #ingest: Ingest;
+  readonly #reader: ContentReader;
+  readonly #index: ContentIndex;
+  #expiry: NodeJS.Timeout | undefined;
+  #scanned = false;
+
+  /** @throws {SamerootError} `FOLDER_MISSING` if the folder belongs to another share, `IO_ERROR` */
+  static async open(options: FolderOptions): Promise<Folder> {
+    const { root, replica, clock, minFreeBytes } = options;
+    await openMarker(root, replica.share.id, replica.head.tree.live === 0);
+    const read = new DiskThread('read');
+    const write = new DiskThread('write');
+    try {
+      const staging = await Staging.open({ root, writeThread: write, clock, minFreeBytes }, await Materialiser.wantedContents(replica));
+      return new Folder(options, [read, write], staging);
+    } catch (error) {
+      await Promise.all([read[Symbol.asyncDispose](), write[Symbol.asyncDispose]()]);
+      throw error;
+    }
+  }
+
+  private constructor(options: FolderOptions, threads: readonly [DiskThread, DiskThread], staging: Staging) {
+    const { root, replica, store, clock, log, settleMs, rescanMs, minFreeBytes } = options;
+    const [readThread, writeThread] = threads;
+    const gate = new PathGate();
+    this.#options = options;
+    this.#threads = threads;
+    this.#staging = staging;
+    this.#index = new ContentIndex(store);
+    this.#trash = new Trash({ root, store, writeThread, clock, log, maxBytes: undefined });
+    this.#materialiser = new Materialiser({ root, replica, staging, trash: this.#trash, gate, writeThread, clock, log, minFreeBytes });
+    this.#ingest = new Ingest({
+      root,
+      replica,
+      thread: readThread,
+      gate,
+      clock,
+      log,
+      settleMs,
+      rescanMs,
+      materialise: (keys) => this.restore(keys),
+      todoRows: (key) => this.todoRows(key, replica.entry(key)),
+    });
+    this.#reader = new ContentReader({ root, store, thread: readThread, checkSoon: (paths) => this.#ingest.checkSoon(paths) });
+  }
+
+  /** Asked for keys that must come back, contents from peers included; set by the node. */
+  restore: (keys: readonly Uint8Array[]) => Promise<unknown> = (keys) => this.project(keys);
+
+  /** Resolves when what is on the disk is in the tree. */
+  async start(): Promise<void> {
+    const { dirty } = await this.#materialiser.redo();
+    try {
+      await this.#ingest.start();
+      this.#ingest.checkSoon(dirty);
+    } finally {
+      this.#scanned = true;
+    }
+    this.#expiry = setInterval(() => this.#expireTrash(), TRASH_EXPIRY_MS);
+    this.#expiry.unref();
+    this.#expireTrash();
+  }
+
+  #expireTrash(): void {
+    this.#trash.expire().catch((error: unknown) => this.#options.log.warn('the trash could not be emptied', { error: messageOf(error) }));
+  }
+
+  // --- disk -> replica -------------------------------------------------------------------------------------------
+
+  scanNow(): Promise<void> {
+    return this.#ingest.scanNow();
+  }
+
+  checkSoon(paths: readonly string[]): void {
+    this.#ingest.checkSoon(paths);
+  }
+
+  get scanning(): boolean {
+    return !this.#scanned || (this.#ingest.progress.state === 'scanning' && this.#ingest.progress.hashed > 0);
+  }
+
+  /** Paths with events that are not taken in yet. */
+  get pending(): number {
+    return this.#ingest.pending;
+  }
+
+  get progress(): { readonly seen: number; readonly hashed: number; readonly hashedBytes: number } {
+    const { seen, hashed, hashedBytes } = this.#ingest.progress;
+    return { seen, hashed, hashedBytes };
+  }
+
+  get held(): { readonly count: number } | undefined {
+    return this.#ingest.held;
+  }
+
+  /** Why nothing is taken in at all. */
+  get problem(): SamerootError | undefined {
+    return this.#ingest.failure;
+  }
+
+  /** What is wrong with single paths. */
+  get problems(): FolderProblem[] {
+    return [...this.#ingest.problems, ...this.#materialiser.problems].map(([path, { code, message, sinceMs }]) => ({
+      path,
+      code,
+      message,
+      sinceMs,
+    }));
+  }
+
+  async acceptDeletes(): Promise<number> {
+    const count = this.held?.count ?? 0;
+    await this.#ingest.acceptDeletes();
+    return count;
+  }
+
+  async restoreDeletes(): Promise<number> {
+    const count = this.held?.count ?? 0;
+    await this.#ingest.restoreDeletes();
+    return count;
+  }
+
+  // --- contents --------------------------------------------------------------------------------------------------
+
+  /** A file here has this content; one in staging does not count, it may not be whole. */
+  holds(content: ContentId): boolean {
+    return equalBytes(content, EMPTY_CONTENT) || this.#index.holds(content) || this.#staging.complete(content);
+  }
+
+  read(content: ContentId, wanted: readonly WantedRange[]): Promise<Uint8Array[] | undefined> {
+    return this.#reader.readChunks(content, wanted);
+  }
+
+  /** The bytes of a small file's winner, if the file still has them. */
+  inline(item: { readonly key: Uint8Array; readonly entry: Uint8Array }): { hash: Uint8Array; bytes: Uint8Array } | undefined {
+    const value = view(decodeEntry(item.entry)).winner?.version.value;
+    if (value?.kind !== 'file' || value.bytes === 0 || value.bytes > INLINE_BYTES_MAX || contentLevel(value.content) !== 0)
+      return undefined;
+    // A file that was only moved keeps its time, and its bytes are on the other side already.
+    if (this.#options.clock.wallMs() - value.mtimeMs > INLINE_AGE_MS_MAX) return undefined;
+    const path = this.#index.path(value.content);
+    if (path === undefined) return undefined;
+    try {
+      const bytes = readFileSync(join(this.#options.root, path));
+      const wanted = contentHash(value.content);
+      return bytes.length === value.bytes && equalBytes(hash('chunk', bytes), wanted) ? { hash: wanted, bytes } : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Where contents from peers go. */
+  readonly target: {
+    begin(content: ContentId, bytes: number): Promise<boolean>;
+    present(
+      content: ContentId,
+      offsetBytes: number,
+      chunks: readonly { readonly hash: Uint8Array; readonly bytes: number }[],
+    ): Promise<readonly boolean[]>;
+    write(content: ContentId, frame: Uint8Array, chunks: readonly PartItem[]): Promise<readonly boolean[]>;
+    writeWhole(frame: Uint8Array, chunks: readonly PartItem[]): Promise<readonly boolean[]>;
+    copy(content: ContentId, copies: readonly CopyItem[]): Promise<readonly boolean[]>;
+    localChunk(hash: Uint8Array): { readonly path: string; readonly offsetBytes: number } | undefined;
+  } = {
+    begin: async (content, bytes) => {
+      const resumed = this.#staging.hasPart(content);
+      await this.#staging.openPart(content, bytes);
+      return resumed;
+    },
+    present: (content, offsetBytes, chunks) => this.#staging.checkPart(content, offsetBytes, chunks),
+    write: (content, frame, chunks) => this.#staging.writePart(content, frame, chunks),
+    writeWhole: (frame, chunks) => this.#staging.writeWhole(frame, chunks),
+    copy: (content, copies) => (contentLevel(content) === 0 ? this.#staging.copyWhole(copies) : this.#staging.copyPart(content, copies)),
+    localChunk: (chunkHash) => this.#index.localChunk(chunkHash),
+  };
+
+  /** Makes staged contents durable; what is held in the folder already is so. */
+  finish(contents: readonly ContentId[]): Promise<void> {
+    return this.#staging.finish(contents);
+  }
+
+  // --- replica -> disk -------------------------------------------------------------------------------------------
+
+  todoRows(key: Uint8Array, entry: Entry | undefined): Operation[] {
+    return this.#materialiser.todoRows(key, entry);
+  }
+
+  project(keys: readonly Uint8Array[]): Promise<Projection> {
+    return this.#materialiser.project(keys);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#expiry);
+    await this.#ingest[Symbol.asyncDispose]();
+    await Promise.all(this.#threads.map((thread) => thread[Symbol.asyncDispose]()));
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * Which paths are left alone: the rules of `.samerootignore` at the top of the folder, in gitignore syntax.
+ *
+ * An ignored path is treated as neither on the disk nor in the `placed` table: nothing there is replicated, and adding
+ * a rule deletes nothing elsewhere. The file with the rules is replicated itself and never ignored. It is the only one:
+ * rules in subfolders would make "is this path ignored?" depend on files that may not have arrived yet.
+ */
+import ignore, { type Ignore } from 'ignore';
+
+export const IGNORE_FILE = '.samerootignore';
+/** The package keeps every path it was asked about; past this many it starts afresh, so that memory stays bounded. */
+const REMEMBERED_PATHS_MAX = 20_000;
+
+export class IgnoreRules {
+  readonly text: string;
+  #rules: Ignore | undefined;
+  #asked = 0;
+
+  constructor(text: string) {
+    this.text = text;
+    this.#rules = hasRules(text) ? compile(text) : undefined;
+  }
+
+  /** `path` or one of its parents is ignored. Rules that end with `/` match folders only, so it matters what `path` is. */
+  ignores(path: string, isDirectory: boolean): boolean {
+    if (this.#rules === undefined || path === IGNORE_FILE) return false;
+    if (++this.#asked > REMEMBERED_PATHS_MAX) {
+      this.#rules = compile(this.text);
+      this.#asked = 0;
+    }
+    return this.#rules.ignores(isDirectory ? `${path}/` : path);
+  }
+}
+
+export const NO_RULES: IgnoreRules = new IgnoreRules('');
+
+function compile(text: string): Ignore {
+  return ignore({ ignorecase: false }).add(text);
+}
+
+function hasRules(text: string): boolean {
+  return text.split('\n').some((line) => line.trim() !== '' && !line.startsWith('#'));
+}

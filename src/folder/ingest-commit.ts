@@ -1,0 +1,236 @@
+/**
+ * Takes what was found on the disk into the replica: entry, placed row and indexes of a path in one atomic batch.
+ *
+ * Invariants. Bytes and names are durable before a root covers them. A path is taken in only if, with the gate held,
+ * file and placed row are still what they were when it was examined; otherwise it is to be looked at again. A version
+ * leaves an entry only if the placed row says that this disk showed it.
+ */
+import { equalBytes, utf8 } from '../base/bytes.ts';
+import { SamerootError } from '../base/errors.ts';
+import { birth, write, retire, type Dot, type Entry, type FoundValue, type Value } from '../entry/entry.ts';
+import { sameValue, view } from '../entry/view.ts';
+import type { Author, Mutation, Replica } from '../replica/replica.ts';
+import * as keyspace from '../store/keyspace.ts';
+import type { Operation } from '../store/store.ts';
+import { newestPathRow } from './content-index.ts';
+import { wholeMs } from './disk-stat.ts';
+import { makeDurable } from './durable.ts';
+import type { FoundOutcome } from './file-hasher.ts';
+import { WALK_KINDS, type PathProblem } from './folder-walk.ts';
+import { fileKey, parentPath } from './paths.ts';
+import { placeRows, sameStat, unplaceRows, type Placed, type PlacedKind } from './placed.ts';
+import type { ReadThread } from './read-jobs.ts';
+import type { Finding } from './scan.ts';
+import { StatColumns } from './stat-columns.ts';
+
+/** What `PathGate` is to us. */
+export interface Gate {
+  run<T>(step: () => Promise<T>): Promise<T>;
+}
+
+/** A path to take in: a value found there, or its absence. `renamed`: its bytes were taken in before, at another path. */
+export type Settled = (FoundOutcome & { readonly renamed?: boolean }) | { readonly state: 'gone'; readonly finding: Finding };
+
+export interface IngestCommitterOptions {
+  readonly root: string;
+  readonly replica: Replica;
+  readonly thread: ReadThread;
+  readonly gate: Gate;
+  readonly onProblem: (problem: PathProblem) => void;
+}
+
+export class IngestCommitter {
+  readonly #options: IngestCommitterOptions;
+
+  constructor(options: IngestCommitterOptions) {
+    this.#options = options;
+  }
+
+  /** Takes the paths in, in one commit; resolves to those that are to be looked at again. */
+  async commit(items: readonly Settled[]): Promise<string[]> {
+    await this.#makeDurable(items);
+    return this.#options.gate.run(async () => {
+      const current = await this.#unmoved(items);
+      const refreshed: Operation[] = [];
+      const mutations: Mutation[] = [];
+      for (const item of current) {
+        if (item.state === 'found' && showsTheSame(item)) refreshed.push(...refreshRows(item));
+        else if (item.state === 'found') mutations.push(...this.#foundMutations(item));
+        else mutations.push(this.#goneMutation(item.finding));
+      }
+      if (refreshed.length > 0) await this.#options.replica.store.write(refreshed, { durable: false });
+      if (mutations.length > 0) await this.#options.replica.commit(mutations);
+      const taken = new Set(current);
+      return items.filter((item) => !taken.has(item)).map(({ finding }) => finding.path);
+    });
+  }
+
+  /**
+   * Drops the rows of paths that are gone, so that they count as not yet shown, and names the keys to show again.
+   * `todoRows`: what makes the work go on after a crash.
+   */
+  async forget(findings: readonly Finding[], todoRows: (key: Uint8Array) => readonly Operation[]): Promise<Uint8Array[]> {
+    return this.#options.gate.run(async () => {
+      const gone = await this.#unmoved(findings.map((finding) => ({ state: 'gone', finding })));
+      const keys = new Map<string, Uint8Array>();
+      const operations: Operation[] = [];
+      for (const { finding } of gone) {
+        if (finding.placed === undefined) continue;
+        operations.push(...unplaceRows(finding.path, finding.placed));
+        keys.set(finding.placed.owner, fileKey(finding.placed.owner));
+      }
+      for (const key of keys.values()) operations.push(...todoRows(key));
+      if (operations.length > 0) await this.#options.replica.store.write(operations, { durable: true });
+      return [...keys.values()];
+    });
+  }
+
+  async #makeDurable(items: readonly Settled[]): Promise<void> {
+    const files: string[] = [];
+    const folders = new Set<string>();
+    for (const item of items) {
+      if (item.state === 'found' && showsTheSame(item)) continue;
+      folders.add(parentPath(item.finding.path) ?? '');
+      if (item.state === 'found' && item.value.kind === 'file' && item.renamed !== true) files.push(item.finding.path);
+    }
+    await makeDurable(this.#options.root, files, [...folders]);
+  }
+
+  async #unmoved(items: readonly Settled[]): Promise<Settled[]> {
+    const { root, thread, replica } = this.#options;
+    const { kinds, stats } = await thread.call('look', { root, paths: items.map(({ finding }) => finding.path) });
+    const columns = new StatColumns(stats);
+    return items.filter((item, index) => {
+      const { path, row } = item.finding;
+      const rowNow = replica.store.get(keyspace.placedKey(utf8(path)));
+      if (row === undefined || rowNow === undefined ? row !== rowNow : !equalBytes(row, rowNow)) return false;
+      const kind = WALK_KINDS[kinds[index]!];
+      if (item.state === 'gone') return kind === undefined;
+      if (kind !== item.value.kind) return false;
+      const stat = columns.get(index);
+      return kind === 'directory' ? stat.mode === item.stat.mode : sameStat(stat, item.stat);
+    });
+  }
+
+  #foundMutations({ finding, stat, value, rows }: FoundOutcome): Mutation[] {
+    const { path, placed } = finding;
+    const key = fileKey(path);
+    const shown = placed?.owner === path ? placed : undefined;
+    let dots: readonly Dot[] | undefined;
+    const main: Mutation = {
+      key,
+      next: (current, author) => {
+        dots = undefined;
+        return this.#guarded(path, current, () => {
+          const adopted = shown === undefined ? shownDots(current, value) : undefined;
+          const next = adopted === undefined ? written(key, current, shown, author, value) : { entry: current, dots: adopted };
+          dots = next.dots;
+          return next.entry;
+        });
+      },
+      rows: (entry) => {
+        if (dots === undefined || entry === undefined) return [];
+        const kind: PlacedKind = value.kind;
+        const content = value.kind === 'file' ? value.content : undefined;
+        const target = value.kind === 'symlink' ? value.target : undefined;
+        const copies = shown?.copies === true || entry.versions.length > 1;
+        const operations = [...rows, ...placeRows(path, { kind, stat, content, target, owner: path, dots, copies }, placed)];
+        if (content !== undefined) operations.push(newestPathRow(content, path));
+        return operations;
+      },
+    };
+    // The version leaves the entry that it was a copy of only if it has become a file of its own.
+    return placed === undefined || shown !== undefined ? [main] : [main, this.#retireMutation(path, placed, () => dots !== undefined)];
+  }
+
+  #goneMutation({ path, placed }: Finding): Mutation {
+    const rows = (): Operation[] => (placed === undefined ? [] : unplaceRows(path, placed));
+    if (placed === undefined || placed.owner !== path) return { ...this.#retireMutation(path, placed, () => true), rows };
+    return {
+      key: fileKey(path),
+      next: (current, author) =>
+        this.#guarded(path, current, () => {
+          // What was shown here has been replaced since by writes that had seen it: there is nothing left to delete.
+          if (current === undefined || !current.versions.some(({ dot }) => isOneOf(placed.dots, dot))) return current;
+          return write(current, placed.dots, author.dot(), author.stamp(), { kind: 'deleted' });
+        }),
+      rows,
+    };
+  }
+
+  /** A conflict copy was edited or deleted: its versions leave the entry that it is a copy of. */
+  #retireMutation(path: string, placed: Placed | undefined, applies: () => boolean): Mutation {
+    return {
+      key: fileKey(placed?.owner ?? path),
+      next: (current) => (current === undefined || placed === undefined || !applies() ? current : retire(current, placed.dots)),
+    };
+  }
+
+  /** An entry that can take no more versions stays as it is, and its path is reported: others in the commit go on. */
+  #guarded(path: string, current: Entry | undefined, change: () => Entry | undefined): Entry | undefined {
+    try {
+      return change();
+    } catch (error) {
+      if (!(error instanceof SamerootError)) throw error;
+      this.#options.onProblem({ path, code: error.code, message: error.message });
+      return current;
+    }
+  }
+}
+
+function written(
+  key: Uint8Array,
+  current: Entry | undefined,
+  shown: Placed | undefined,
+  author: Author,
+  value: FoundValue,
+): { readonly entry: Entry; readonly dots: readonly Dot[] } {
+  if (current === undefined) {
+    const entry = birth(key, value);
+    return { entry, dots: entry.versions.map(({ dot }) => dot) };
+  }
+  const dot = author.dot();
+  return { entry: write(current, shown?.dots ?? buriedDots(current), dot, author.stamp(), value), dots: [dot] };
+}
+
+/** Where nothing was shown, a write has seen that nothing was there: the tombstones, if there is nothing else. */
+function buriedDots(entry: Entry): readonly Dot[] {
+  const { winner, buried } = view(entry);
+  return winner === undefined ? buried : [];
+}
+
+/** The versions that this value shows, if it is just what the entry wants here: then nobody wrote anything. */
+function shownDots(entry: Entry | undefined, value: FoundValue): readonly Dot[] | undefined {
+  const winner = view(entry).winner;
+  if (winner === undefined || !sameValue(winner.version.value, value) || mtimeOf(winner.version.value) !== mtimeOf(value)) return undefined;
+  return winner.dots;
+}
+
+function mtimeOf(value: Value): number {
+  return value.kind === 'file' ? value.mtimeMs : 0;
+}
+
+/** The stat has changed, but nothing that is replicated. */
+function showsTheSame({ finding: { placed }, value, stat }: FoundOutcome): boolean {
+  if (placed === undefined || placed.kind !== value.kind) return false;
+  switch (value.kind) {
+    case 'file':
+      return (
+        equalBytes(placed.content!, value.content) &&
+        placed.stat.mode === value.mode &&
+        wholeMs(placed.stat.mtimeMs) === wholeMs(stat.mtimeMs)
+      );
+    case 'symlink':
+      return equalBytes(placed.target!, value.target);
+    case 'directory':
+      return placed.stat.mode === value.mode;
+  }
+}
+
+function refreshRows({ finding: { path, placed }, stat }: FoundOutcome): Operation[] {
+  return placed === undefined ? [] : placeRows(path, { ...placed, stat }, placed);
+}
+
+function isOneOf(dots: readonly Dot[], dot: Dot): boolean {
+  return dots.some(({ replica, sequence }) => replica === dot.replica && sequence === dot.sequence);
+}

@@ -1,0 +1,158 @@
+/**
+ * Contents that are on this disk already, brought into staging: out of the trash by a rename, or copied from another
+ * file of the folder. Copies are verified chunk by chunk; files from the trash are those that were put there, by their stat,
+ * as the rest of the folder is trusted by its placed rows.
+ */
+import { byteKey, toHex } from '../base/bytes.ts';
+import { SamerootError } from '../base/errors.ts';
+import type { Log } from '../base/world.ts';
+import { contentHash, contentLevel, listLeaves, type ContentId } from '../content/content-list.ts';
+import type { Replica } from '../replica/replica.ts';
+import * as keyspace from '../store/keyspace.ts';
+import { ContentIndex } from './content-index.ts';
+import type { DiskThread } from './disk-thread.ts';
+import { OWN_FOLDER } from './paths.ts';
+import { stagedName, type CopyItem, type Staging } from './staging.ts';
+import { TRASH_FOLDER } from './trash-jobs.ts';
+import type { Trash } from './trash.ts';
+
+export interface LocalSourcesOptions {
+  readonly root: string;
+  readonly replica: Replica;
+  readonly staging: Staging;
+  readonly trash: Trash;
+  readonly writeThread: DiskThread;
+  readonly log: Log;
+}
+
+export interface WantedContent {
+  readonly content: ContentId;
+  readonly bytes: number;
+}
+
+interface Search extends WantedContent {
+  readonly paths: readonly string[];
+}
+
+const SMALL_PER_JOB = 512;
+/** At most 512 x 256 KiB a job; a page of the list is a natural slice. */
+const REFS_PER_JOB = 256;
+
+export class LocalSources {
+  readonly #options: LocalSourcesOptions;
+  readonly #index: ContentIndex;
+
+  constructor(options: LocalSourcesOptions) {
+    this.#options = options;
+    this.#index = new ContentIndex(options.replica.store);
+  }
+
+  /** Those of the contents that are complete in staging now, by `byteKey`. */
+  async obtain(wanted: readonly WantedContent[]): Promise<Set<string>> {
+    const obtained = new Set<string>();
+    const unique = new Map(wanted.map((item) => [byteKey(item.content), item]));
+    let searches: Search[] = [];
+    for (const { content, bytes } of unique.values()) {
+      // While it is being received, its receiver goes on.
+      if (this.#options.staging.placeable(content) === undefined) continue;
+      searches.push({ content, bytes, paths: await this.#index.paths(content) });
+    }
+    const found = (searched: readonly Search[], contents: readonly ContentId[]): Search[] => {
+      for (const content of contents) obtained.add(byteKey(content));
+      return searched.filter(({ content }) => !obtained.has(byteKey(content)));
+    };
+    searches = found(searches, await this.#fromTrash(searches));
+    searches = found(searches, await this.#copySmall(searches.filter(({ content }) => contentLevel(content) === 0)));
+    for (const search of searches) {
+      if (contentLevel(search.content) > 0 && (await this.#copyLarge(search))) obtained.add(byteKey(search.content));
+    }
+    return obtained;
+  }
+
+  async #fromTrash(searches: readonly Search[]): Promise<ContentId[]> {
+    const { root, trash, staging, writeThread, replica } = this.#options;
+    const items = searches.flatMap(({ content, paths }) => {
+      const path = paths.find((path) => path.startsWith(`${TRASH_FOLDER}/`));
+      const placed = path === undefined ? undefined : trash.get(path);
+      return path === undefined || placed === undefined ? [] : [{ content, path, stat: placed.stat, name: stagedName(content) }];
+    });
+    if (items.length === 0) return [];
+    const inodes = await writeThread.call('takeFromTrash', {
+      root,
+      tmp: `${root}/${OWN_FOLDER}/tmp`,
+      items: items.map(({ path, stat, name }) => ({ path, stat, name })),
+    });
+    const taken = items.filter((_, at) => inodes[at] !== undefined);
+    for (const [at, { name }] of items.entries()) if (inodes[at] !== undefined) staging.noteKept(name, inodes[at]);
+    await replica.store.write(
+      taken.flatMap(({ path, content }) => trash.rowsTaken(path, content)),
+      { durable: false },
+    );
+    return taken.map(({ content }) => content);
+  }
+
+  async #copySmall(searches: readonly Search[]): Promise<ContentId[]> {
+    const { staging } = this.#options;
+    const copied: ContentId[] = [];
+    let left = searches.filter(({ paths }) => paths.length > 0);
+    for (let attempt = 0; left.length > 0; attempt++) {
+      const failed: Search[] = [];
+      for (let from = 0; from < left.length; from += SMALL_PER_JOB) {
+        const some = left.slice(from, from + SMALL_PER_JOB);
+        const results = await staging.copyWhole(
+          some.map(({ content, bytes, paths }) => ({
+            path: paths[attempt]!,
+            sourceOffset: 0,
+            hash: contentHash(content),
+            bytes,
+            fileOffset: 0,
+          })),
+        );
+        for (const [at, good] of results.entries()) {
+          if (good) copied.push(some[at]!.content);
+          else failed.push(some[at]!);
+        }
+      }
+      left = failed.filter(({ paths }) => paths.length > attempt + 1);
+    }
+    await staging.finish(copied);
+    return copied;
+  }
+
+  async #copyLarge({ content, bytes, paths }: Search): Promise<boolean> {
+    const { staging, log } = this.#options;
+    for (const path of paths) {
+      try {
+        await staging.openPart(content, bytes);
+        if (!(await this.#copyChunks(content, path))) continue;
+        await staging.finish([content]);
+        return true;
+      } catch (error) {
+        if (!(error instanceof SamerootError) || error.code !== 'CONTENT_MISSING') throw error;
+        log.warn('content list is incomplete', { content: toHex(content) });
+        return false;
+      }
+    }
+    return false;
+  }
+
+  async #copyChunks(content: ContentId, path: string): Promise<boolean> {
+    const { staging, replica } = this.#options;
+    const source = (hash: Uint8Array): Uint8Array | undefined => replica.store.get(keyspace.listPageKey(hash));
+    for (const { offsetBytes, refs } of listLeaves(source, content)) {
+      let offset = offsetBytes;
+      const items: CopyItem[] = refs.map(({ hash, bytes }) => ({
+        path,
+        sourceOffset: offset,
+        hash,
+        bytes,
+        fileOffset: (offset += bytes) - bytes,
+      }));
+      for (let from = 0; from < items.length; from += REFS_PER_JOB) {
+        const copied = await staging.copyPart(content, items.slice(from, from + REFS_PER_JOB));
+        if (copied.includes(false)) return false;
+      }
+    }
+    return true;
+  }
+}

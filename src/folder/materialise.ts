@@ -1,0 +1,421 @@
+/**
+ * Replica -> disk: makes the folder show what the entries say. Idempotent: `project` may be called again for any key at
+ * any time, and only does what is still to do.
+ *
+ * Invariants. What is not exactly as its placed row says is the user's: it is reported `dirty` and left alone until it has
+ * been ingested. The placed rows are written after the names were flushed, in one commit with the end of the todo row,
+ * and the todo row goes only if the entry is still the one that was shown. So after a crash at any moment `redo` finishes
+ * what was begun, and no rename of ours is taken for an edit.
+ *
+ * Bytes come, in this order: from staging; from a file that goes away in the same batch (a rename costs a rename); from
+ * the trash; from a copy of another file in the folder. What is nowhere is `missing`.
+ */
+import { byteKey, compareBytes, equalBytes, fromByteKey, toHex } from '../base/bytes.ts';
+import { SamerootError, type ErrorCode } from '../base/errors.ts';
+import type { Clock, Log } from '../base/world.ts';
+import type { ContentId } from '../content/content-list.ts';
+import { equalEntries, type Entry } from '../entry/entry.ts';
+import { view } from '../entry/view.ts';
+import type { Mutation, Replica } from '../replica/replica.ts';
+import * as keyspace from '../store/keyspace.ts';
+import type { Operation } from '../store/store.ts';
+import { chunkPlaceRows, ContentIndex, newestPathRow } from './content-index.ts';
+import type { DiskThread } from './disk-thread.ts';
+import type { PathGate } from './gate.ts';
+import { LocalSources } from './local-sources.ts';
+import { fileKey, OWN_FOLDER, pathOfKey } from './paths.ts';
+import type { BatchResult, Outcome, Placement } from './place-job.ts';
+import { getPlaced, placeRows, unplaceRows, type Placed } from './placed.ts';
+import { Planner, type KeyPlan, type PathPlan, type Plan } from './plan.ts';
+import { stagedName, type Staging } from './staging.ts';
+import { todoDone, todoInodes, todoKeys, todoRow } from './todo.ts';
+import type { Trash } from './trash.ts';
+
+export interface MaterialiserOptions {
+  /** Absolute path of the shared folder. */
+  readonly root: string;
+  readonly replica: Replica;
+  readonly staging: Staging;
+  readonly trash: Trash;
+  readonly gate: PathGate;
+  readonly writeThread: DiskThread;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly minFreeBytes: number | undefined;
+}
+
+export interface MissingContent {
+  readonly key: Uint8Array;
+  readonly content: ContentId;
+  readonly bytes: number;
+}
+
+export interface Projection {
+  /** The disk shows the entries of these keys. */
+  readonly done: readonly Uint8Array[];
+  /** Paths that must be ingested before their keys can be projected again. */
+  readonly dirty: readonly string[];
+  /** Contents that are nowhere on this host. */
+  readonly missing: readonly MissingContent[];
+  /** Keys that wait for something else: see `problems`. */
+  readonly waiting: readonly Uint8Array[];
+}
+
+export interface PlaceProblem {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly sinceMs: number;
+}
+
+type KeyState = 'done' | 'stale' | 'dirty' | 'absent' | 'waiting';
+
+interface Round {
+  readonly keys: Map<string, KeyState>;
+  readonly dirty: Set<string>;
+  /** By key. */
+  readonly absent: Map<string, MissingContent[]>;
+}
+
+/** Keys of one batch: half a second with the gate closed. */
+const KEYS_PER_BATCH = 8192;
+const ROWS_PER_WRITE = 4096;
+
+export class Materialiser {
+  readonly #options: MaterialiserOptions;
+  readonly #index: ContentIndex;
+  readonly #sources: LocalSources;
+  #nextCopy = 0;
+  readonly #problems = new Map<string, PlaceProblem>();
+
+  constructor(options: MaterialiserOptions) {
+    this.#options = options;
+    this.#index = new ContentIndex(options.replica.store);
+    this.#sources = new LocalSources(options);
+  }
+
+  /** Paths that cannot be shown now, and why. */
+  get problems(): ReadonlyMap<string, PlaceProblem> {
+    return this.#problems;
+  }
+
+  /** The rows that go into the batch of a file entry from a peer, so that a crash cannot forget to show it. */
+  todoRows(key: Uint8Array, entry: Entry | undefined): Operation[] {
+    const value = view(entry).winner?.version.value;
+    const inode = value?.kind === 'file' ? this.#options.staging.placeable(value.content)?.inode : undefined;
+    return [todoRow(key, inode === undefined ? [] : [inode])];
+  }
+
+  /**
+   * Makes the disk show the entries of these file keys.
+   * @throws {SamerootError} `FOLDER_MISSING`, `DISK_FULL`, `IO_ERROR`, or the errors of a commit; the todo rows stay
+   */
+  async project(keys: readonly Uint8Array[]): Promise<Projection> {
+    const round: Round = { keys: new Map(), dirty: new Set(), absent: new Map() };
+    let pending = [...new Map(keys.map((key) => [byteKey(key), key])).values()];
+    for (let idleRounds = 0; pending.length > 0 && idleRounds < 2;) {
+      const progress = await this.#projectRound(pending, round);
+      idleRounds = progress ? 0 : idleRounds + 1;
+      const obtained = await this.#sources.obtain([...round.absent.values()].flat());
+      const retry = [...round.absent]
+        .filter(([, contents]) => contents.some(({ content }) => obtained.has(byteKey(content))))
+        .map(([id]) => id);
+      // A path may have waited for one that was in its way.
+      if (progress) for (const [id, state] of round.keys) if (state === 'stale' || state === 'waiting') retry.push(id);
+      pending = retry.map(fromByteKey);
+    }
+    const inState = (wanted: KeyState): Uint8Array[] =>
+      [...round.keys].filter(([, state]) => state === wanted).map(([id]) => fromByteKey(id));
+    const waiting = [...inState('waiting'), ...inState('stale')];
+    return { done: inState('done'), dirty: [...round.dirty], missing: [...round.absent.values()].flat(), waiting };
+  }
+
+  /** Projects everything that has a todo row: at the start, and now and then for what had to wait. */
+  async redo(): Promise<Projection> {
+    const all = { done: [] as Uint8Array[], dirty: new Set<string>(), missing: [] as MissingContent[], waiting: [] as Uint8Array[] };
+    const project = async (keys: readonly Uint8Array[]): Promise<void> => {
+      const { done, dirty, missing, waiting } = await this.project(keys);
+      all.done.push(...done);
+      all.missing.push(...missing);
+      all.waiting.push(...waiting);
+      for (const path of dirty) all.dirty.add(path);
+    };
+    let keys: Uint8Array[] = [];
+    for await (const some of todoKeys(this.#options.replica.store)) {
+      keys.push(...some);
+      if (keys.length < KEYS_PER_BATCH) continue;
+      await project(keys);
+      keys = [];
+    }
+    await project(keys);
+    // What waited for something of a later batch.
+    const again = all.waiting.splice(0);
+    if (again.length > 0) await project(again);
+    return { ...all, dirty: [...all.dirty] };
+  }
+
+  /** Names in staging of contents that committed entries still need; for `Staging.open`. */
+  static async wantedContents(replica: Replica): Promise<Set<string>> {
+    const wanted = new Set<string>();
+    for await (const keys of todoKeys(replica.store)) {
+      for (const key of keys) {
+        for (const { value } of replica.entry(key)?.versions ?? []) if (value.kind === 'file') wanted.add(stagedName(value.content));
+      }
+    }
+    return wanted;
+  }
+
+  /** True if anything got done. */
+  async #projectRound(keys: readonly Uint8Array[], round: Round): Promise<boolean> {
+    const sorted = keys.toSorted(compareBytes);
+    let progress = false;
+    for (let from = 0; from < sorted.length; from += KEYS_PER_BATCH) {
+      const batch = sorted.slice(from, from + KEYS_PER_BATCH);
+      const fresh = await this.#options.gate.run(() => this.#projectBatch(batch, round));
+      for (const content of fresh) await this.#indexChunks(content);
+      progress ||= batch.some((key) => ['done', 'stale'].includes(round.keys.get(byteKey(key))!));
+    }
+    return progress;
+  }
+
+  /** The contents of several chunks that are new in the folder. */
+  async #projectBatch(keys: readonly Uint8Array[], round: Round): Promise<ContentId[]> {
+    const { replica, staging } = this.#options;
+    const plan = await new Planner(replica, staging).plan(keys);
+    const result = await this.#apply(plan);
+    this.#noteStaging(plan, result);
+    const outcomes = outcomesByPath(plan, result);
+    for (const keyPlan of plan.keys) this.#judge(keyPlan, plan, outcomes, round);
+    for (const key of plan.idle) round.keys.set(byteKey(key), 'done');
+    const fresh = plan.placements.flatMap(({ plan: { wish } }, at) => {
+      const content = wish?.value.kind === 'file' && result.placements[at]!.status === 'done' ? wish.value.content : undefined;
+      return content === undefined || content[0] === 0 || this.#index.holds(content) ? [] : [content];
+    });
+    await this.#commit(plan, this.#rows(plan, result), round);
+    return fresh;
+  }
+
+  async #apply(plan: Plan): Promise<BatchResult> {
+    const { root, trash, writeThread, minFreeBytes } = this.#options;
+    const removals = plan.removals.map(({ operation }) => operation);
+    const placements = plan.placements.map(({ operation }) => operation);
+    const touches = plan.touches.map(({ operation }) => operation);
+    if (removals.length + placements.length + touches.length === 0) return { removals: [], placements: [], touches: [] };
+    const tmp = `${root}/${OWN_FOLDER}/tmp`;
+    const duplicates = plan.duplicates.map(({ name, bytes, at }) => ({ name, bytes, at, copy: `copy-${this.#nextCopy++}` }));
+    if (duplicates.length > 0) {
+      const inodes = await writeThread.call('stageDuplicate', { tmp, items: duplicates, minFreeBytes });
+      for (const [index, { at, copy }] of duplicates.entries()) {
+        const operation = placements[at]!;
+        if (operation.want.kind !== 'file') continue;
+        placements[at] = { ...operation, want: { ...operation.want, staged: copy, inodes: [...operation.want.inodes, inodes[index]!] } };
+      }
+    }
+    await this.#writeIntents(plan, placements);
+    return writeThread.call('applyBatch', {
+      root,
+      tmp,
+      day: trash.day(),
+      removals,
+      placements,
+      touches,
+      copies: duplicates.map(({ copy }) => copy),
+    });
+  }
+
+  /** Before a large file is renamed, its inode is in the todo row. (A small one is known by its hash.) */
+  async #writeIntents(plan: Plan, placements: readonly Placement[]): Promise<void> {
+    const { store } = this.#options.replica;
+    const inodes = new Map<string, Set<number>>();
+    for (const [at, { want }] of placements.entries()) {
+      if (want.kind !== 'file' || want.chunk !== undefined) continue;
+      const { owner } = plan.placements[at]!.plan.wish!;
+      inodes.set(owner, new Set([...(inodes.get(owner) ?? []), ...want.inodes]));
+    }
+    const rows = [...inodes].flatMap(([owner, wanted]) => {
+      const key = fileKey(owner);
+      const known = todoInodes(store, key);
+      return [...wanted].every((inode) => known.includes(inode)) ? [] : [todoRow(key, [...wanted])];
+    });
+    if (rows.length > 0) await store.write(rows, { durable: true });
+  }
+
+  #noteStaging(plan: Plan, result: BatchResult): void {
+    const { staging } = this.#options;
+    for (const [at, { operation }] of plan.removals.entries()) {
+      const outcome = result.removals[at]!;
+      if (outcome.status === 'done' && outcome.kept === true) staging.noteKept(operation.keepAs!, outcome.stat!.inode);
+    }
+    for (const [at, { operation }] of plan.placements.entries()) {
+      const outcome = result.placements[at]!;
+      if (outcome.status === 'done' && outcome.moved === true && operation.want.kind === 'file') staging.noteMoved(operation.want.staged!);
+    }
+  }
+
+  /** What became of a key: the worst of its paths. */
+  #judge(keyPlan: KeyPlan, plan: Plan, outcomes: ReadonlyMap<string, Outcome>, round: Round): void {
+    const id = byteKey(keyPlan.key);
+    round.absent.delete(id);
+    const own = pathOfKey(keyPlan.key)!;
+    if (keyPlan.problem !== undefined) {
+      round.keys.set(id, 'waiting');
+      this.#addProblem(own, keyPlan.problem.code, keyPlan.problem.message);
+      return;
+    }
+    let state: KeyState = 'done';
+    const absent: MissingContent[] = [];
+    for (const path of keyPlan.paths) {
+      const outcome = outcomes.get(path);
+      if (outcome === undefined || outcome.status === 'done' || outcome.status === 'left') continue;
+      if (outcome.status === 'absent') {
+        const value = plan.paths.get(path)?.wish?.value;
+        if (value?.kind === 'file') absent.push({ key: keyPlan.key, content: value.content, bytes: value.bytes });
+        if (state === 'done') state = 'absent';
+      } else if (outcome.status === 'failed') {
+        state = 'waiting';
+        this.#addProblem(own, outcome.code, outcome.message);
+      } else if (outcome.status === 'blocked' && this.#isOurs(path, outcome.path)) {
+        state = 'waiting';
+        this.#addProblem(own, 'PATH_BLOCKED', `${outcome.path} is in the way of ${path}`);
+      } else {
+        round.dirty.add(outcome.path);
+        state = 'dirty';
+      }
+    }
+    if (state === 'done') this.#problems.delete(own);
+    if (absent.length > 0) round.absent.set(id, absent);
+    round.keys.set(id, state);
+  }
+
+  /** What is in the way is there by an entry, not by an edit that we have not seen. */
+  #isOurs(path: string, inTheWay: string): boolean {
+    const row = getPlaced(this.#options.replica.store, inTheWay);
+    return row !== undefined && (row.kind === 'directory') === (path === inTheWay);
+  }
+
+  #addProblem(path: string, code: ErrorCode, message: string): void {
+    const known = this.#problems.get(path);
+    if (known?.code === code && known.message === message) return;
+    this.#options.log.warn('path cannot be written', { path, code, message });
+    this.#problems.set(path, { code, message, sinceMs: known?.sinceMs ?? this.#options.clock.wallMs() });
+  }
+
+  /** The rows that say what the disk shows now. */
+  #rows(plan: Plan, result: BatchResult): Operation[] {
+    const { trash } = this.#options;
+    const rows: Operation[] = [];
+    const removed = new Set<string>();
+    const keepTrash = (path: string, row: Placed | undefined, outcome: Outcome): void => {
+      if (outcome.status === 'done' && outcome.trashed !== undefined && row?.content !== undefined) {
+        rows.push(...trash.rows(path, row.content, outcome.trashed));
+      }
+    };
+    for (const [at, { plan: pathPlan }] of plan.removals.entries()) {
+      const outcome = result.removals[at]!;
+      const { path, row } = pathPlan;
+      if (outcome.status === 'left' && pathPlan.wish === undefined) rows.push(...stayRows(pathPlan));
+      if (outcome.status !== 'done') continue;
+      removed.add(path);
+      rows.push(...unplaceRows(path, row!));
+      keepTrash(path, row, outcome);
+    }
+    for (const [at, { plan: pathPlan }] of plan.placements.entries()) {
+      const outcome = result.placements[at]!;
+      const previous = removed.has(pathPlan.path) ? undefined : pathPlan.row;
+      keepTrash(pathPlan.path, previous, outcome);
+      if (outcome.status === 'done') rows.push(...shownRows(pathPlan, previous, outcome.stat!));
+    }
+    for (const [at, { plan: pathPlan }] of plan.touches.entries()) {
+      const outcome = result.touches[at]!;
+      if (outcome.status === 'done') rows.push(...shownRows(pathPlan, pathPlan.row, outcome.stat!));
+    }
+    for (const pathPlan of plan.refreshes) rows.push(...shownRows(pathPlan, pathPlan.row, pathPlan.row!.stat));
+    for (const pathPlan of plan.left) rows.push(...stayRows(pathPlan));
+    return rows;
+  }
+
+  /**
+   * Through the replica's own queue, for its order: only there is it certain that no commit under way brings a new
+   * entry, with a todo row that must stay.
+   */
+  async #commit(plan: Plan, rows: readonly Operation[], round: Round): Promise<void> {
+    const { replica } = this.#options;
+    const done = plan.keys.filter(({ key }) => round.keys.get(byteKey(key)) === 'done');
+    const todo = (key: Uint8Array): boolean => replica.store.get(keyspace.pendingKey(key)) !== undefined;
+    const ends = done
+      .filter(({ key }) => todo(key))
+      .map(({ key, entry }): Mutation => {
+        let unchanged = false;
+        const next = (current: Entry | undefined): Entry | undefined => {
+          unchanged = current !== undefined && equalEntries(current, entry);
+          if (!unchanged) round.keys.set(byteKey(key), 'stale');
+          return current;
+        };
+        return { key, next, rows: () => (unchanged ? [todoDone(key)] : []) };
+      });
+    const idle = plan.idle.map(todoDone);
+    const all = [...rows, ...idle];
+    if (all.length + ends.length === 0) return;
+    const first: Mutation = { key: plan.keys[0]?.key ?? plan.idle[0]!, next: (current) => current, rows: () => all };
+    await replica.commit([first, ...ends]);
+  }
+
+  /** So that chunks of this content are found when another file needs them. Only hints, so not in the commit. */
+  async #indexChunks(content: ContentId): Promise<void> {
+    const { store } = this.#options.replica;
+    try {
+      let rows: Operation[] = [];
+      for (const row of chunkPlaceRows((hash) => store.get(keyspace.listPageKey(hash)), content)) {
+        rows.push(row);
+        if (rows.length < ROWS_PER_WRITE) continue;
+        await store.write(rows, { durable: false });
+        rows = [];
+      }
+      if (rows.length > 0) await store.write(rows, { durable: false });
+    } catch (error) {
+      if (!(error instanceof SamerootError) || error.code !== 'CONTENT_MISSING') throw error;
+      this.#options.log.warn('content list is incomplete', { content: toHex(content) });
+    }
+  }
+}
+
+function outcomesByPath(plan: Plan, result: BatchResult): Map<string, Outcome> {
+  const outcomes = new Map<string, Outcome>();
+  for (const [
+    at,
+    {
+      plan: { path },
+    },
+  ] of plan.removals.entries())
+    outcomes.set(path, result.removals[at]!);
+  // After a removal of the same path, its placement decides.
+  for (const [
+    at,
+    {
+      plan: { path },
+    },
+  ] of plan.placements.entries())
+    outcomes.set(path, result.placements[at]!);
+  for (const [
+    at,
+    {
+      plan: { path },
+    },
+  ] of plan.touches.entries())
+    outcomes.set(path, result.touches[at]!);
+  return outcomes;
+}
+
+function shownRows({ path, wish }: PathPlan, previous: Placed | undefined, stat: Placed['stat']): Operation[] {
+  const { value, owner, dots, copies } = wish!;
+  const content = value.kind === 'file' ? value.content : undefined;
+  const target = value.kind === 'symlink' ? value.target : undefined;
+  const placed: Placed = { kind: value.kind, stat, content, target, owner, dots, copies };
+  const rows = placeRows(path, placed, previous);
+  const isNew = content !== undefined && (previous?.content === undefined || !equalBytes(previous.content, content));
+  return isNew ? [...rows, newestPathRow(content, path)] : rows;
+}
+
+/** A folder that outlives its entry, because something is in it: no edit of anybody's, so it must not be ingested as one. */
+function stayRows({ path, row, buried }: PathPlan): Operation[] {
+  return placeRows(path, { ...row!, owner: path, dots: buried, copies: false }, row);
+}

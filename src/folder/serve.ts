@@ -1,0 +1,133 @@
+/**
+ * Bytes for peers, read in place from the user's own files.
+ *
+ * Invariant: what is handed out was read from a file that had, before and after, the stat of its placed row. A file
+ * that has not is due for a check, and the next path with this content is tried; when none is left, the content is gone
+ * from here. (The receiver verifies every chunk all the same.)
+ *
+ * Requests that wait together go to the read thread together, up to 1 MiB: a small file for each job would cost more
+ * in messages between the threads than in reading.
+ */
+import { toHex } from '../base/bytes.ts';
+import { CHUNK_FRAME_BYTES_MAX } from '../base/limits.ts';
+import { contentHash, contentLevel, type ContentId } from '../content/content-list.ts';
+import type { Store } from '../store/store.ts';
+import { ContentIndex } from './content-index.ts';
+import { OWN_FOLDER } from './paths.ts';
+import { getPlaced } from './placed.ts';
+import type { ReadItem, ReadThread } from './read-jobs.ts';
+
+const STAGING = `${OWN_FOLDER}/tmp`;
+const ITEMS_PER_JOB_MAX = 256;
+/** One job runs, one is ready: the thread never waits for us, and other jobs get their turn. */
+const JOBS_MAX = 2;
+
+export interface WantedRange {
+  readonly offsetBytes: number;
+  readonly bytes: number;
+}
+
+export interface ContentReaderOptions {
+  readonly root: string;
+  readonly store: Store;
+  readonly thread: ReadThread;
+  /** The files at these paths are not what they should be. */
+  readonly checkSoon: (paths: readonly string[]) => void;
+}
+
+interface Request {
+  readonly item: ReadItem;
+  readonly bytes: number;
+  resolve(bytes: Uint8Array | undefined): void;
+  reject(error: unknown): void;
+}
+
+export class ContentReader {
+  readonly index: ContentIndex;
+  readonly #options: ContentReaderOptions;
+  readonly #queue: Request[] = [];
+  #jobs = 0;
+  #scheduled = false;
+
+  constructor(options: ContentReaderOptions) {
+    this.#options = options;
+    this.index = new ContentIndex(options.store);
+  }
+
+  /**
+   * The bytes of some ranges of a content; `undefined` if no file here holds it as it should be. Views of one buffer,
+   * which may hold answers to other requests too.
+   * @throws {RangeError} if the ranges are longer than 1 MiB together
+   */
+  async readChunks(content: ContentId, wanted: readonly WantedRange[]): Promise<Uint8Array[] | undefined> {
+    const total = wanted.reduce((sum, { bytes }) => sum + bytes, 0);
+    if (total > CHUNK_FRAME_BYTES_MAX) throw new RangeError(`wanted: ${total} bytes are more than ${CHUNK_FRAME_BYTES_MAX}`);
+    for await (const { path, stat } of this.#candidates(content)) {
+      const bytes = await this.#read({ path, stat, ranges: wanted }, total);
+      if (bytes !== undefined) return split(bytes, wanted);
+      if (stat !== undefined) this.#options.checkSoon([path]);
+    }
+    return undefined;
+  }
+
+  async *#candidates(content: ContentId): AsyncGenerator<Pick<ReadItem, 'path' | 'stat'>> {
+    const first = this.index.path(content);
+    if (first !== undefined) yield* this.#withStat(content, first);
+    for (const path of await this.index.paths(content)) if (path !== first) yield* this.#withStat(content, path);
+    const name = toHex(contentLevel(content) === 0 ? contentHash(content) : content);
+    yield { path: `${STAGING}/${name}`, stat: undefined };
+  }
+
+  *#withStat(content: ContentId, path: string): Generator<Pick<ReadItem, 'path' | 'stat'>> {
+    if (path.startsWith(`${OWN_FOLDER}/`)) {
+      yield { path, stat: undefined };
+      return;
+    }
+    const placed = getPlaced(this.#options.store, path);
+    if (placed?.content !== undefined && Buffer.compare(placed.content, content) === 0) yield { path, stat: placed.stat };
+  }
+
+  #read(item: ReadItem, bytes: number): Promise<Uint8Array | undefined> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ item, bytes, resolve, reject });
+      if (this.#scheduled) return;
+      this.#scheduled = true;
+      setImmediate(() => {
+        this.#scheduled = false;
+        this.#pump();
+      });
+    });
+  }
+
+  #pump(): void {
+    while (this.#queue.length > 0 && this.#jobs < JOBS_MAX) {
+      let bytes = 0;
+      let count = 0;
+      for (const request of this.#queue) {
+        if (count > 0 && (count === ITEMS_PER_JOB_MAX || bytes + request.bytes > CHUNK_FRAME_BYTES_MAX)) break;
+        bytes += request.bytes;
+        count++;
+      }
+      this.#jobs++;
+      void this.#run(this.#queue.splice(0, count));
+    }
+  }
+
+  async #run(requests: readonly Request[]): Promise<void> {
+    try {
+      const items = requests.map(({ item }) => item);
+      const results = await this.#options.thread.call('readFiles', { root: this.#options.root, items });
+      for (const [index, request] of requests.entries()) request.resolve(results[index]);
+    } catch (error) {
+      for (const request of requests) request.reject(error);
+    } finally {
+      this.#jobs--;
+      this.#pump();
+    }
+  }
+}
+
+function split(bytes: Uint8Array, wanted: readonly WantedRange[]): Uint8Array[] {
+  let at = 0;
+  return wanted.map((range) => bytes.subarray(at, (at += range.bytes)));
+}

@@ -1,0 +1,352 @@
+/**
+ * Staging, the part in the write thread: bytes of contents on their way into the folder, under `.sameroot/tmp`.
+ *
+ * Invariant: nothing is written under a hash it does not have: every chunk is hashed here, right before it is written.
+ * A content of one chunk is the file `<hash>`, a larger one `<content id>.part` until `stageFinish` has flushed it,
+ * then `<content id>`. So a whole name of a large content means flushed; the small ones are hashed again after a start.
+ */
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  fdatasyncSync,
+  fstatSync,
+  ftruncateSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { equalBytes, toHex } from '../base/bytes.ts';
+import { SamerootError, systemCode } from '../base/errors.ts';
+import { CHUNK_BYTES_MAX, HASH_BYTES, MIB } from '../base/limits.ts';
+import { hash } from '../content/hash.ts';
+import { keepFloor } from './disk-floor.ts';
+import { diskStat } from './disk-stat.ts';
+import { flushFiles, flushFolders, ioError } from './flush.ts';
+
+/** Item i: 32 bytes at 32 i of `hashes`, and a row of numbers in `spans` whose meaning the job says. Flat, because a message of flat arrays is copied 20 times faster than one of objects. */
+export interface ChunkItems {
+  readonly hashes: Uint8Array;
+  readonly spans: Float64Array;
+}
+
+export interface StagedFile {
+  readonly name: string;
+  readonly inode: number;
+  readonly bytes: number;
+  /** When anything was last done to it; its time of modification may be that of the file it is to become. */
+  readonly ctimeMs: number;
+}
+
+const PART = '.part';
+const STAGED_NAME = /^(?:[0-9a-f]{64}|[0-9a-f]{66}(?:\.part)?)$/;
+/** A part is flushed in the background after this many bytes, so that the last flush is short. */
+const FLUSH_EVERY_BYTES: number = 64 * MIB;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR, O_WRONLY } = constants;
+const OWNER_ONLY = 0o600;
+
+const unflushed = new Map<string, number>();
+const scratch: Buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES_MAX);
+const zeros: Buffer = Buffer.alloc(CHUNK_BYTES_MAX);
+const zeroHashes = new Map<number, Uint8Array>();
+
+function hashAt(items: ChunkItems, index: number): Uint8Array {
+  return items.hashes.subarray(index * HASH_BYTES, (index + 1) * HASH_BYTES);
+}
+
+function countOf(items: ChunkItems): number {
+  return items.hashes.length / HASH_BYTES;
+}
+
+/** All staged files; leftovers of other names are removed. */
+export function stageList(input: { tmp: string }): StagedFile[] {
+  const files: StagedFile[] = [];
+  for (const name of readdirSync(input.tmp)) {
+    const path = join(input.tmp, name);
+    const stats = lstatSync(path, { throwIfNoEntry: false });
+    if (stats === undefined) continue;
+    if (stats.isFile() && STAGED_NAME.test(name))
+      files.push({ name, inode: diskStat(stats).inode, bytes: stats.size, ctimeMs: stats.ctimeMs });
+    else rmSync(path, { recursive: true, force: true });
+  }
+  return files;
+}
+
+/** Which of the single-chunk files hold what their name says; the others are removed. */
+export function stageVerify(input: { tmp: string; names: readonly string[] }): boolean[] {
+  return input.names.map((name) => {
+    const path = join(input.tmp, name);
+    const bytes = readSmall(path);
+    if (bytes !== undefined && toHex(hash('chunk', bytes)) === name) return true;
+    rmSync(path, { force: true });
+    return false;
+  });
+}
+
+/** `spans`: offset in the frame, bytes. True = verified and written. */
+export function stageWhole(input: ChunkItems & { tmp: string; frame: Uint8Array; minFreeBytes: number | undefined }): boolean[] {
+  keepFloor(input.tmp, input.frame.length, input.minFreeBytes);
+  const results: boolean[] = [];
+  for (let index = 0; index < countOf(input); index++) {
+    const offset = input.spans[index * 2]!;
+    const bytes = input.frame.subarray(offset, offset + input.spans[index * 2 + 1]!);
+    const expected = hashAt(input, index);
+    const good = bytes.length === input.spans[index * 2 + 1]! && equalBytes(hash('chunk', bytes), expected);
+    if (good) writeFile(join(input.tmp, toHex(expected)), bytes);
+    results.push(good);
+  }
+  return results;
+}
+
+/** Makes the part as long as the content; what an earlier run left in it stays. */
+export function stageOpenPart(input: { tmp: string; name: string; bytes: number; minFreeBytes: number | undefined }): void {
+  const path = join(input.tmp, input.name + PART);
+  try {
+    const fd = openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW, OWNER_ONLY);
+    try {
+      const { size, blocks } = fstatSync(fd);
+      keepFloor(input.tmp, Math.max(0, input.bytes - blocks * 512), input.minFreeBytes);
+      if (size !== input.bytes) ftruncateSync(fd, input.bytes);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    throw asIoError('could not be made', path, error);
+  }
+}
+
+/** Which consecutive chunks from `offset` on are in the part; `spans`: bytes. Holes, being zeros, are compared, not hashed. */
+export function stageCheckPart(input: ChunkItems & { tmp: string; name: string; offset: number }): boolean[] {
+  const fd = openPart(input.tmp, input.name, O_RDONLY);
+  try {
+    const results: boolean[] = [];
+    let offset = input.offset;
+    for (let index = 0; index < countOf(input); index++) {
+      const wanted = input.spans[index]!;
+      const read = readFully(fd, scratch, wanted, offset);
+      offset += wanted;
+      results.push(read === wanted && equalBytes(hashOfMaybeZeros(scratch.subarray(0, wanted)), hashAt(input, index)));
+    }
+    return results;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** `spans`: offset in the frame, bytes, offset in the content. Neighbours are written with one call. */
+export function stagePart(
+  input: ChunkItems & { tmp: string; name: string; frame: Uint8Array; minFreeBytes: number | undefined },
+): boolean[] {
+  const { frame, spans } = input;
+  const fd = openPart(input.tmp, input.name, O_WRONLY);
+  try {
+    const results: boolean[] = [];
+    const run = { from: 0, to: 0, at: 0 };
+    const writeRun = (): void => writeFully(fd, frame.subarray(run.from, run.to), run.at);
+    let written = 0;
+    for (let index = 0; index < countOf(input); index++) {
+      const from = spans[index * 3]!;
+      const bytes = spans[index * 3 + 1]!;
+      const at = spans[index * 3 + 2]!;
+      const chunk = frame.subarray(from, from + bytes);
+      const good = chunk.length === bytes && equalBytes(hash('chunk', chunk), hashAt(input, index));
+      results.push(good);
+      if (!good) continue;
+      written += bytes;
+      if (run.to === from && run.at + (run.to - run.from) === at) {
+        run.to += bytes;
+        continue;
+      }
+      writeRun();
+      Object.assign(run, { from, to: from + bytes, at });
+    }
+    writeRun();
+    flushNowAndThen(fd, input.name, written);
+    return results;
+  } catch (error) {
+    throw asIoError('could not be written', input.name, error);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * Chunks from files of this host, verified. `spans`: offset in the source, bytes, offset in the content. Without a `name` each item
+ * is a whole content of one chunk. A source that cannot be read, or has other bytes by now, is a false.
+ */
+export function stageCopy(
+  input: ChunkItems & { tmp: string; name: string | undefined; sources: readonly string[]; minFreeBytes: number | undefined },
+): boolean[] {
+  const { spans, sources } = input;
+  const target = input.name === undefined ? undefined : openPart(input.tmp, input.name, O_WRONLY);
+  let source: { path: string; fd: number } | undefined;
+  let written = 0;
+  try {
+    const results = sources.map((path, index) => {
+      if (source?.path !== path) {
+        if (source !== undefined) closeSync(source.fd);
+        const fd = openSource(path);
+        source = fd === undefined ? undefined : { path, fd };
+      }
+      const bytes = spans[index * 3 + 1]!;
+      if (source === undefined || readFully(source.fd, scratch, bytes, spans[index * 3]!) !== bytes) return false;
+      const chunk = scratch.subarray(0, bytes);
+      const expected = hashAt(input, index);
+      if (!equalBytes(hash('chunk', chunk), expected)) return false;
+      keepFloor(input.tmp, bytes, input.minFreeBytes);
+      written += bytes;
+      if (target === undefined) writeFile(join(input.tmp, toHex(expected)), chunk);
+      else writeFully(target, chunk, spans[index * 3 + 2]!);
+      return true;
+    });
+    if (target !== undefined) flushNowAndThen(target, input.name!, written);
+    return results;
+  } catch (error) {
+    throw asIoError('could not be written', input.name ?? input.tmp, error);
+  } finally {
+    if (source !== undefined) closeSync(source.fd);
+    if (target !== undefined) closeSync(target);
+  }
+}
+
+/**
+ * Flushes contents and gives the large ones their whole names. The result has the files as they are now; a name that is
+ * nowhere is not in it.
+ * @throws {SamerootError} `IO_ERROR` if a flush fails; then the files are dropped, for nothing is known of their bytes
+ */
+export function stageFinish(input: { tmp: string; whole: readonly string[]; parts: readonly string[] }): StagedFile[] {
+  const exists = (name: string): boolean => lstatSync(join(input.tmp, name), { throwIfNoEntry: false }) !== undefined;
+  const parts = input.parts.filter((name) => exists(name + PART));
+  const files = [...input.whole.filter(exists), ...parts.map((name) => name + PART)].map((name) => join(input.tmp, name));
+  try {
+    flushFiles(files, input.tmp);
+    for (const name of parts) renameSync(join(input.tmp, name + PART), join(input.tmp, name));
+    flushFolders([input.tmp], input.tmp);
+  } catch (error) {
+    stageDiscard({ tmp: input.tmp, names: [...input.whole, ...input.parts] });
+    throw asIoError('could not be flushed', input.tmp, error);
+  }
+  for (const name of parts) unflushed.delete(name);
+  const done: StagedFile[] = [];
+  for (const name of [...input.whole, ...input.parts]) {
+    const stats = lstatSync(join(input.tmp, name), { throwIfNoEntry: false });
+    if (stats !== undefined) done.push({ name, inode: diskStat(stats).inode, bytes: stats.size, ctimeMs: stats.ctimeMs });
+  }
+  return done;
+}
+
+/** Flushed copies of staged files, for a second path with the same content. The inodes of the copies, in order. */
+export function stageDuplicate(input: {
+  tmp: string;
+  items: readonly { readonly name: string; readonly copy: string; readonly bytes: number }[];
+  minFreeBytes: number | undefined;
+}): number[] {
+  const copies = input.items.map(({ copy }) => join(input.tmp, copy));
+  try {
+    for (const { name, copy, bytes } of input.items) {
+      keepFloor(input.tmp, bytes, input.minFreeBytes);
+      copyFileSync(join(input.tmp, name), join(input.tmp, copy), constants.COPYFILE_FICLONE);
+    }
+    flushFiles(copies, input.tmp);
+    return copies.map((copy) => diskStat(lstatSync(copy)).inode);
+  } catch (error) {
+    for (const copy of copies) rmSync(copy, { force: true });
+    throw asIoError('could not be copied', input.tmp, error);
+  }
+}
+
+export function stageDiscard(input: { tmp: string; names: readonly string[] }): void {
+  for (const name of input.names) {
+    unflushed.delete(name);
+    rmSync(join(input.tmp, name), { force: true });
+    rmSync(join(input.tmp, name + PART), { force: true });
+  }
+}
+
+/** The bytes of a file that holds one chunk at most, in the scratch buffer: valid until the next read. */
+export function readSmall(path: string): Uint8Array | undefined {
+  const fd = openSource(path);
+  if (fd === undefined) return undefined;
+  try {
+    const { size } = fstatSync(fd);
+    return size <= scratch.length && readFully(fd, scratch, size, 0) === size ? scratch.subarray(0, size) : undefined;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function openPart(tmp: string, name: string, flags: number): number {
+  try {
+    return openSync(join(tmp, name + PART), flags | O_NOFOLLOW);
+  } catch (error) {
+    // Finished meanwhile: the same content came by two ways. What is written or read now is the same bytes.
+    if (systemCode(error) === 'ENOENT') return openSync(join(tmp, name), flags | O_NOFOLLOW);
+    throw error;
+  }
+}
+
+function openSource(path: string): number | undefined {
+  try {
+    return openSync(path, O_RDONLY | O_NOFOLLOW);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A file that is there already has the bytes: all were verified at the start or written since. It may be flushed, and stays so. */
+function writeFile(path: string, bytes: Uint8Array): void {
+  let fd: number;
+  try {
+    fd = openSync(path, O_WRONLY | O_CREAT | O_EXCL, OWNER_ONLY);
+  } catch (error) {
+    if (systemCode(error) === 'EEXIST') return;
+    throw ioError('could not be made', path, error);
+  }
+  try {
+    writeFully(fd, bytes, 0);
+  } catch (error) {
+    rmSync(path, { force: true });
+    throw ioError('could not be written', path, error);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function writeFully(fd: number, bytes: Uint8Array, at: number): void {
+  for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done, bytes.length - done, at + done);
+}
+
+function readFully(fd: number, target: Buffer, bytes: number, at: number): number {
+  let done = 0;
+  while (done < bytes) {
+    const read = readSync(fd, target, done, bytes - done, at + done);
+    if (read === 0) break;
+    done += read;
+  }
+  return done;
+}
+
+function flushNowAndThen(fd: number, name: string, written: number): void {
+  const waiting = (unflushed.get(name) ?? 0) + written;
+  if (waiting >= FLUSH_EVERY_BYTES) fdatasyncSync(fd);
+  unflushed.set(name, waiting >= FLUSH_EVERY_BYTES ? 0 : waiting);
+}
+
+function hashOfMaybeZeros(bytes: Buffer): Uint8Array {
+  if (bytes[0] !== 0 || bytes.compare(zeros, 0, bytes.length) !== 0) return hash('chunk', bytes);
+  let known = zeroHashes.get(bytes.length);
+  if (known === undefined) {
+    known = hash('chunk', bytes);
+    if (zeroHashes.size < 1024) zeroHashes.set(bytes.length, known);
+  }
+  return known;
+}
+
+function asIoError(what: string, path: string, error: unknown): SamerootError {
+  return error instanceof SamerootError ? error : ioError(what, path, error);
+}

@@ -1,0 +1,296 @@
+/**
+ * Staging: contents on their way into the folder, in `.sameroot/tmp` (see stage-jobs.ts for the files).
+ *
+ * Invariant: `complete(id)` only for contents whose every chunk was verified and which were flushed: what a root may
+ * cover. Everything else in staging is work in progress; it survives a restart, because a part is asked what it holds by
+ * hashing it again, not by notes about it that could be wrong.
+ */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { assert } from '../base/assert.ts';
+import { equalBytes, toHex } from '../base/bytes.ts';
+import { SamerootError } from '../base/errors.ts';
+import { HASH_BYTES } from '../base/limits.ts';
+import type { Clock } from '../base/world.ts';
+import { contentHash, contentLevel, EMPTY_CONTENT, type ContentId } from '../content/content-list.ts';
+import type { DiskThread } from './disk-thread.ts';
+import { OWN_FOLDER } from './paths.ts';
+
+export interface StagingOptions {
+  /** Absolute path of the shared folder. */
+  readonly root: string;
+  readonly writeThread: DiskThread;
+  readonly clock: Clock;
+  /** Undefined: 1 % of the disk or 1 GiB, whichever is less. */
+  readonly minFreeBytes: number | undefined;
+}
+
+export interface WholeItem {
+  readonly hash: Uint8Array;
+  /** In the frame. */
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+export interface PartItem extends WholeItem {
+  /** In the content. */
+  readonly fileOffset: number;
+}
+
+export interface CopyItem {
+  /** Below the shared folder. */
+  readonly path: string;
+  readonly sourceOffset: number;
+  readonly hash: Uint8Array;
+  readonly bytes: number;
+  /** In the content; 0 for a whole content of one chunk. */
+  readonly fileOffset: number;
+}
+
+interface Staged {
+  inode: number;
+  /** Not flushed yet, or flushed. */
+  complete: boolean;
+  /** Someone was told that the bytes are here and has not called `finish` yet: it must not be moved away. */
+  claimed: boolean;
+}
+
+const UNUSED_MS_MAX = 7 * 86_400_000;
+const VERIFY_NAMES_PER_JOB = 512;
+
+/** The file name of a content in staging. */
+export function stagedName(id: ContentId): string {
+  return toHex(contentLevel(id) === 0 ? contentHash(id) : id);
+}
+
+export class Staging {
+  readonly #options: StagingOptions;
+  readonly #tmp: string;
+  readonly #files = new Map<string, Staged>();
+  readonly #parts = new Set<string>();
+
+  private constructor(options: StagingOptions) {
+    this.#options = options;
+    this.#tmp = join(options.root, OWN_FOLDER, 'tmp');
+  }
+
+  /**
+   * Finds what earlier runs left. `stillWanted`: contents of entries that are committed and not placed yet; other
+   * files that nobody has touched for 7 days are removed.
+   */
+  static async open(options: StagingOptions, stillWanted: ReadonlySet<string> = new Set()): Promise<Staging> {
+    const staging = new Staging(options);
+    await mkdir(staging.#tmp, { recursive: true });
+    await staging.#load(stillWanted);
+    return staging;
+  }
+
+  async #load(stillWanted: ReadonlySet<string>): Promise<void> {
+    const { writeThread, clock } = this.#options;
+    const tooOldMs = clock.wallMs() - UNUSED_MS_MAX;
+    const small: string[] = [];
+    const old: string[] = [];
+    for (const { name, inode, ctimeMs } of await writeThread.call('stageList', { tmp: this.#tmp })) {
+      const content = name.replace('.part', '');
+      if (ctimeMs < tooOldMs && !stillWanted.has(content)) old.push(content);
+      else if (name !== content) this.#parts.add(content);
+      else this.#files.set(content, { inode, complete: name.length > HASH_BYTES * 2, claimed: false });
+      if (name.length === HASH_BYTES * 2) small.push(name);
+    }
+    await writeThread.call('stageDiscard', { tmp: this.#tmp, names: old });
+    for (let from = 0; from < small.length; from += VERIFY_NAMES_PER_JOB) {
+      const names = small.slice(from, from + VERIFY_NAMES_PER_JOB).filter((name) => this.#files.has(name));
+      const sound = await writeThread.call('stageVerify', { tmp: this.#tmp, names });
+      for (const [index, name] of names.entries()) if (sound[index] !== true) this.#files.delete(name);
+    }
+    await this.#finishNames(
+      [...this.#files].filter(([, staged]) => !staged.complete).map(([name]) => name),
+      [],
+    );
+  }
+
+  /**
+   * A frame with whole contents of one chunk. True = verified and written; `finish` makes them complete.
+   * A frame that is all of its `ArrayBuffer` is moved to the thread and must not be used afterwards; another is copied.
+   * @throws {SamerootError} `DISK_FULL`, `IO_ERROR`
+   */
+  async writeWhole(frame: Uint8Array, items: readonly WholeItem[]): Promise<boolean[]> {
+    const results = items.map(({ hash }) => this.#claim(toHex(hash)));
+    const rest = items.filter((_, index) => results[index] !== true);
+    if (rest.length === 0) return results;
+    const { buffer, transfer } = movable(frame);
+    const input = {
+      tmp: this.#tmp,
+      frame: buffer,
+      minFreeBytes: this.#options.minFreeBytes,
+      ...flat(rest, ({ offset, bytes }) => [offset, bytes]),
+    };
+    const written = await this.#options.writeThread.call('stageWhole', input, transfer);
+    let next = 0;
+    return results.map((had, index) => had || this.#noteWritten(toHex(items[index]!.hash), written[next++]!));
+  }
+
+  /** Makes the part, or keeps the one that an earlier run left: see `checkPart`. */
+  async openPart(id: ContentId, bytes: number): Promise<void> {
+    const name = partName(id);
+    if (this.#claim(name)) return;
+    await this.#options.writeThread.call('stageOpenPart', { tmp: this.#tmp, name, bytes, minFreeBytes: this.#options.minFreeBytes });
+    this.#parts.add(name);
+  }
+
+  hasPart(id: ContentId): boolean {
+    return this.#parts.has(stagedName(id));
+  }
+
+  /** Which of the consecutive chunks from `offsetBytes` on are in the part. Some 64 MiB a call at most, so that others get their turn. */
+  async checkPart(
+    id: ContentId,
+    offsetBytes: number,
+    refs: readonly { readonly hash: Uint8Array; readonly bytes: number }[],
+  ): Promise<boolean[]> {
+    const input = { tmp: this.#tmp, name: partName(id), offset: offsetBytes, ...flat(refs, ({ bytes }) => [bytes]) };
+    return this.#options.writeThread.call('stageCheckPart', input);
+  }
+
+  /** The frame is moved or copied as in `writeWhole`. */
+  async writePart(id: ContentId, frame: Uint8Array, items: readonly PartItem[]): Promise<boolean[]> {
+    const { buffer, transfer } = movable(frame);
+    const spans = flat(items, ({ offset, bytes, fileOffset }) => [offset, bytes, fileOffset]);
+    const input = { tmp: this.#tmp, name: partName(id), frame: buffer, minFreeBytes: this.#options.minFreeBytes, ...spans };
+    return this.#options.writeThread.call('stagePart', input, transfer);
+  }
+
+  /** Chunks from files of the folder into an open part. False = the file cannot be read or has other bytes. */
+  copyPart(id: ContentId, items: readonly CopyItem[]): Promise<boolean[]> {
+    return this.#copy(partName(id), items);
+  }
+
+  /** Contents of one chunk from files of the folder; `finish` makes them complete. */
+  async copyWhole(items: readonly CopyItem[]): Promise<boolean[]> {
+    const results = items.map(({ hash }) => this.#claim(toHex(hash)));
+    const rest = items.filter((_, index) => results[index] !== true);
+    const copied = rest.length === 0 ? [] : await this.#copy(undefined, rest);
+    let next = 0;
+    return results.map((had, index) => had || this.#noteWritten(toHex(items[index]!.hash), copied[next++]!));
+  }
+
+  #copy(name: string | undefined, items: readonly CopyItem[]): Promise<boolean[]> {
+    const { root, minFreeBytes, writeThread } = this.#options;
+    const spans = flat(items, ({ sourceOffset, bytes, fileOffset }) => [sourceOffset, bytes, fileOffset]);
+    return writeThread.call('stageCopy', {
+      tmp: this.#tmp,
+      name,
+      sources: items.map(({ path }) => join(root, path)),
+      minFreeBytes,
+      ...spans,
+    });
+  }
+
+  /** Verified, flushed, and in staging. The empty content always is. */
+  complete(id: ContentId): boolean {
+    return equalBytes(id, EMPTY_CONTENT) || this.#files.get(stagedName(id))?.complete === true;
+  }
+
+  /** Absolute path of a complete content in staging, for whoever reads it. */
+  pathOf(id: ContentId): string | undefined {
+    const name = stagedName(id);
+    return this.#files.get(name)?.complete === true ? join(this.#tmp, name) : undefined;
+  }
+
+  /**
+   * Flushes contents whose every chunk was reported true, and makes them complete.
+   * @throws {SamerootError} `IO_ERROR` if the flush fails: the files are dropped and must be fetched again;
+   *   `CONTENT_MISSING` if nothing of a content is here
+   */
+  async finish(ids: readonly ContentId[]): Promise<void> {
+    const rest = ids.filter((id) => !equalBytes(id, EMPTY_CONTENT));
+    const names = (large: boolean): string[] => [...new Set(rest.filter((id) => contentLevel(id) > 0 === large).map(stagedName))];
+    await this.#finishNames(names(false), names(true));
+    const missing = rest.find((id) => !this.complete(id));
+    if (missing !== undefined) throw new SamerootError('CONTENT_MISSING', `content ${stagedName(missing)} was never staged`);
+  }
+
+  async #finishNames(whole: readonly string[], parts: readonly string[]): Promise<void> {
+    if (whole.length + parts.length === 0) return;
+    try {
+      const flushed = await this.#options.writeThread.call('stageFinish', { tmp: this.#tmp, whole, parts });
+      for (const { name, inode } of flushed) this.#files.set(name, { inode, complete: true, claimed: false });
+      for (const name of parts) this.#parts.delete(name);
+    } catch (error) {
+      for (const name of [...whole, ...parts]) this.#forget(name);
+      throw error;
+    }
+  }
+
+  /** Drops what is there of a content. */
+  async discard(id: ContentId): Promise<void> {
+    const name = stagedName(id);
+    this.#forget(name);
+    await this.#options.writeThread.call('stageDiscard', { tmp: this.#tmp, names: [name] });
+  }
+
+  /**
+   * For materialise: the file to place. `copy`: someone else counts on it, so it may not be moved. Undefined while the
+   * content is being received. A name that this object does not know is no proof of absence: the thread looks.
+   */
+  placeable(
+    id: ContentId,
+  ): { readonly name: string; readonly copy: boolean; readonly inode: number | undefined; readonly known: boolean } | undefined {
+    const name = stagedName(id);
+    const staged = this.#files.get(name);
+    if (staged === undefined) return { name, copy: false, inode: undefined, known: false };
+    return staged.complete ? { name, copy: staged.claimed, inode: staged.inode, known: true } : undefined;
+  }
+
+  /** For materialise: the staged file was moved into the folder. */
+  noteMoved(name: string): void {
+    this.#files.delete(name);
+  }
+
+  /** For materialise: a flushed file that holds the content was moved into staging. */
+  noteKept(name: string, inode: number): void {
+    this.#files.set(name, { inode, complete: true, claimed: false });
+  }
+
+  #claim(name: string): boolean {
+    const staged = this.#files.get(name);
+    if (staged === undefined) return false;
+    staged.claimed = true;
+    return true;
+  }
+
+  #noteWritten(name: string, good: boolean): boolean {
+    if (good && !this.#files.has(name)) this.#files.set(name, { inode: 0, complete: false, claimed: true });
+    return good;
+  }
+
+  #forget(name: string): void {
+    this.#files.delete(name);
+    this.#parts.delete(name);
+  }
+}
+
+function partName(id: ContentId): string {
+  assert(contentLevel(id) > 0, 'contents of one chunk have no parts');
+  return stagedName(id);
+}
+
+function flat<T extends { readonly hash: Uint8Array }>(
+  items: readonly T[],
+  numbers: (item: T) => readonly number[],
+): { hashes: Uint8Array; spans: Float64Array } {
+  const hashes = new Uint8Array(items.length * HASH_BYTES);
+  const spans: number[] = [];
+  for (const [index, item] of items.entries()) {
+    hashes.set(item.hash, index * HASH_BYTES);
+    spans.push(...numbers(item));
+  }
+  return { hashes, spans: Float64Array.from(spans) };
+}
+
+/** Moved to the thread if nothing else can be in its memory, else copied. */
+function movable(frame: Uint8Array): { buffer: Uint8Array; transfer: ArrayBuffer[] } {
+  const own = frame.byteLength === frame.buffer.byteLength && frame.buffer instanceof ArrayBuffer;
+  const bytes = own ? new Uint8Array(frame.buffer) : new Uint8Array(frame);
+  return { buffer: bytes, transfer: [bytes.buffer as ArrayBuffer] };
+}

@@ -1,0 +1,23 @@
+/** The library: what the daemon itself is made of. Named exports only. */
+export { SamerootError, ERROR_ADVICE, type ErrorCode } from './base/errors.ts';
+export type { Clock, Log, LogFields, Random } from './base/world.ts';
+export { hash, hashImplementation, mac, type Domain } from './content/hash.ts';
+export { makeGear, nextCut, type ChunkerParameters, type Gear } from './content/chunker.ts';
+export { ContentListBuilder, decodeListPage, listLeaves, type ContentId } from './content/content-list.ts';
+export { HybridClock, compareStamps, type Stamp } from './entry/clock.ts';
+export { birth, contains, merge, retire, write, type Context, type Dot, type Entry, type Value, type Version } from './entry/entry.ts';
+export { decodeEntry, encodeEntry, weighEntry } from './entry/entry-codec.ts';
+export { conflictName, view, type Shown, type View } from './entry/view.ts';
+export { Ranker, type TreeShape } from './tree/rank.ts';
+export { EMPTY_TREE, PageReader, rootHash, type PageSink, type PageSource, type Tree } from './tree/page.ts';
+export { build } from './tree/build.ts';
+export { edit, type Change } from './tree/edit.ts';
+export { diff, type Difference } from './tree/diff.ts';
+export { items, lookup, walk } from './tree/walk.ts';
+export type { Operation, Range, Store } from './store/store.ts';
+export { MemoryStore } from './store/memory-store.ts';
+export { openLevelStore, LevelStore } from './store/level-store.ts';
+export { Replica, type Author, type Commit, type Mutation } from './replica/replica.ts';
+export { createShare, type Share } from './replica/share.ts';
+export { startNode } from './node/node.ts';
+export type { NodeApi, NodeOptions, NodeStatus, WaitRequest, WaitResult } from './node/node-api.ts';

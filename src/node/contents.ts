@@ -1,0 +1,51 @@
+/**
+ * Where content bytes are kept on this host: files of the shared folder (staged first, then placed), or the chunk store
+ * for large record values. The fetcher, the server and the intake see one interface.
+ */
+import type { ContentId } from '../content/content-list.ts';
+import type { EntryItem, InlineChunk } from '../wire/messages.ts';
+
+/** A chunk within a received frame and where it goes in its content. */
+export interface ChunkInFrame {
+  readonly hash: Uint8Array;
+  /** Where its bytes start in the frame. */
+  readonly offset: number;
+  readonly bytes: number;
+  readonly fileOffset: number;
+}
+
+export interface LocalCopy {
+  readonly path: string;
+  readonly sourceOffset: number;
+  readonly hash: Uint8Array;
+  readonly bytes: number;
+  readonly fileOffset: number;
+}
+
+/** Takes contents in. Results tell chunk by chunk what was verified and written. */
+export interface ContentTarget {
+  /** True: an earlier attempt may have left bytes, `present` tells which. */
+  begin(content: ContentId, bytes: number): Promise<boolean>;
+  present(
+    content: ContentId,
+    offsetBytes: number,
+    chunks: readonly { readonly hash: Uint8Array; readonly bytes: number }[],
+  ): Promise<readonly boolean[]>;
+  write(content: ContentId, frame: Uint8Array, chunks: readonly ChunkInFrame[]): Promise<readonly boolean[]>;
+  /** Whole single-chunk contents, many in one frame. */
+  writeWhole(frame: Uint8Array, chunks: readonly ChunkInFrame[]): Promise<readonly boolean[]>;
+  copy(content: ContentId, copies: readonly LocalCopy[]): Promise<readonly boolean[]>;
+  /** Where this host has the chunk already, as far as the index knows; the copy verifies it. */
+  localChunk(hash: Uint8Array, bytes: number): { readonly path: string; readonly offsetBytes: number } | undefined;
+}
+
+/** Gives contents out. */
+export interface ContentOrigin {
+  /** `undefined`: not held (any more). */
+  read(
+    content: ContentId,
+    wanted: readonly { readonly offsetBytes: number; readonly bytes: number }[],
+  ): Promise<readonly Uint8Array[] | undefined>;
+}
+
+export type InlineSource = (item: EntryItem) => InlineChunk | undefined;

@@ -1,0 +1,441 @@
+/**
+ * Brings contents onto this host: the pages of their lists, then the chunks that are not here yet, from all peers that
+ * have them, each chunk verified before it is written.
+ *
+ * Invariant: `fetch` resolves when every byte of the content is verified and written to its target (flushing is the
+ * target's `finish`, done for many contents at once). Memory is bounded by the windows of the plan plus the refs of
+ * `PIECES_AHEAD_BYTES` of each content under way.
+ */
+import { equalBytes } from '../base/bytes.ts';
+import { SamerootError } from '../base/errors.ts';
+import { CHUNK_FRAME_BYTES_MAX, LIST_PAGES_PER_REQUEST_MAX, MIB, SERVE_QUEUE_MAX } from '../base/limits.ts';
+import type { Log } from '../base/world.ts';
+import {
+  contentHash,
+  contentLevel,
+  decodeListPage,
+  listLeaves,
+  missingListPages,
+  type ContentId,
+  type ListRef,
+} from '../content/content-list.ts';
+import { hash } from '../content/hash.ts';
+import { contentKey, FetchPlan, type Piece, type PieceChunk } from '../session/fetch-plan.ts';
+import * as keyspace from '../store/keyspace.ts';
+import type { Store } from '../store/store.ts';
+import type { ChunkFrame, Message, MessageOf } from '../wire/messages.ts';
+import type { ChunkInFrame, ContentTarget } from './contents.ts';
+
+const PIECES_AHEAD_BYTES: number = 128 * MIB;
+const LIST_PAGES_ROUNDS_MAX = 64;
+/** Requests under way to one peer: below what it accepts (`SERVE_QUEUE_MAX`). */
+const REQUESTS_MAX: number = SERVE_QUEUE_MAX / 2;
+
+interface Order {
+  readonly content: ContentId;
+  readonly bytes: number;
+  readonly target: ContentTarget;
+  readonly sources: Set<string>;
+  readonly pieces: Set<Piece>;
+  outstandingBytes: number;
+  planned: boolean;
+  settled: boolean;
+  /** Called when outstanding bytes fell. */
+  roomWanted: (() => void) | undefined;
+  readonly done: Promise<void>;
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+interface Request {
+  readonly pieces: readonly Piece[];
+  /** Chunks of each piece that have not come yet. */
+  readonly left: Set<number>[];
+  /** How many chunks of each piece are not written yet. */
+  readonly unwritten: number[];
+  /** Frames that are being written. */
+  writing: number;
+  over: MessageOf<'fetched'> | undefined;
+}
+
+interface Peer {
+  send(message: Message): void;
+  readonly requests: Map<number, Request>;
+  readonly pages: Map<number, { hashes: readonly Uint8Array[]; resolve(pages: readonly (Uint8Array | undefined)[]): void }>;
+}
+
+export class Fetcher {
+  readonly #store: Store;
+  readonly #log: Log;
+  readonly #plan = new FetchPlan();
+  readonly #orders = new Map<string, Order>();
+  readonly #peers = new Map<string, Peer>();
+  #nextId = 1;
+  readonly totals = {
+    ordered: 0,
+    orderedBytes: 0,
+    done: 0,
+    doneBytes: 0,
+    reusedBytes: 0,
+    fetchedBytes: 0,
+    fetchedChunks: 0,
+    reusedChunks: 0,
+    badChunks: 0,
+  };
+
+  constructor(store: Store, log: Log) {
+    this.#store = store;
+    this.#log = log;
+  }
+
+  /** Contents under way. */
+  get pending(): number {
+    return this.#orders.size;
+  }
+
+  attach(peerId: string, send: (message: Message) => void): void {
+    this.#peers.set(peerId, { send, requests: new Map(), pages: new Map() });
+    this.#plan.addPeer(peerId);
+  }
+
+  detach(peerId: string): void {
+    const peer = this.#peers.get(peerId);
+    this.#peers.delete(peerId);
+    const lost = this.#plan.removePeer(peerId);
+    for (const order of this.#orders.values()) order.sources.delete(peerId);
+    for (const { hashes, resolve } of peer?.pages.values() ?? []) resolve(hashes.map(() => undefined));
+    for (const piece of lost) this.#loseOrderOf(piece);
+    this.#pumpAll();
+  }
+
+  /** Resolves when the content is here, verified and written, not yet flushed. @throws CONTENT_MISSING */
+  fetch(content: ContentId, bytes: number, target: ContentTarget, sources: Iterable<string>): Promise<void> {
+    const id = contentKey(content);
+    const known = this.#orders.get(id);
+    if (known !== undefined) {
+      for (const peer of sources) {
+        known.sources.add(peer);
+        this.#plan.addSource(known.pieces, peer);
+        this.#pump(peer);
+      }
+      return known.done;
+    }
+    const order = this.#makeOrder(content, bytes, target, sources);
+    this.#orders.set(id, order);
+    this.totals.ordered++;
+    this.totals.orderedBytes += bytes;
+    const planned = contentLevel(content) === 0 ? this.#planSingle(order) : this.#planList(order);
+    void planned.catch((error: unknown) => this.#settle(order, error));
+    return order.done;
+  }
+
+  #makeOrder(content: ContentId, bytes: number, target: ContentTarget, sources: Iterable<string>): Order {
+    let resolve!: () => void;
+    let reject!: (error: unknown) => void;
+    const done = new Promise<void>((yes, no) => {
+      resolve = yes;
+      reject = no;
+    });
+    const rest = { pieces: new Set<Piece>(), outstandingBytes: 0, planned: false, settled: false, roomWanted: undefined };
+    return { content, bytes, target, sources: new Set(sources), ...rest, done, resolve, reject };
+  }
+
+  #planSingle(order: Order): Promise<void> {
+    const { content, bytes } = order;
+    this.#addPiece(order, {
+      content,
+      contentBytes: bytes,
+      firstChunk: 0,
+      bytes,
+      chunks: [{ hash: contentHash(content), bytes, offset: 0 }],
+    });
+    order.planned = true;
+    // Many small contents are ordered in one go: let them all in, so that they share a request.
+    this.#pumpSoon();
+    return Promise.resolve();
+  }
+
+  async #planList(order: Order): Promise<void> {
+    await this.#fetchListPages(order);
+    const { content, bytes, target } = order;
+    const resumed = await target.begin(content, bytes);
+    const source = this.listPage;
+    for (const leaf of listLeaves(source, content)) {
+      await this.#planLeaf(order, leaf.firstChunk, leaf.offsetBytes, leaf.refs, resumed);
+      while (order.outstandingBytes > PIECES_AHEAD_BYTES && !order.settled)
+        await new Promise<void>((resolve) => (order.roomWanted = resolve));
+      if (order.settled) return;
+    }
+    order.planned = true;
+    this.#finishIfDone(order);
+  }
+
+  /** Page bytes by hash, from the store. */
+  readonly listPage = (pageHash: Uint8Array): Uint8Array | undefined => this.#store.get(keyspace.listPageKey(pageHash));
+
+  async #planLeaf(order: Order, firstChunk: number, offsetBytes: number, refs: readonly ListRef[], resumed: boolean): Promise<void> {
+    const { content, target } = order;
+    const chunks: PieceChunk[] = [];
+    let offset = offsetBytes;
+    for (const ref of refs) {
+      chunks.push({ hash: ref.hash, bytes: ref.bytes, offset });
+      offset += ref.bytes;
+    }
+    const here = resumed ? [...(await target.present(content, offsetBytes, chunks))] : chunks.map(() => false);
+    await this.#copyLocal(order, chunks, here);
+    let run: PieceChunk[] = [];
+    let runBytes = 0;
+    let runFirst = 0;
+    const flush = (): void => {
+      if (run.length > 0)
+        this.#addPiece(order, { content, contentBytes: order.bytes, firstChunk: firstChunk + runFirst, bytes: runBytes, chunks: run });
+      run = [];
+      runBytes = 0;
+    };
+    for (const [index, chunk] of chunks.entries()) {
+      if (here[index] === true) {
+        this.totals.doneBytes += chunk.bytes;
+        flush();
+        continue;
+      }
+      if (runBytes + chunk.bytes > CHUNK_FRAME_BYTES_MAX * 0.75) flush();
+      if (run.length === 0) runFirst = index;
+      run.push(chunk);
+      runBytes += chunk.bytes;
+    }
+    flush();
+    this.#pumpAll();
+  }
+
+  /** Chunks that this host has in other files are copied, not fetched. Marks them in `here`. */
+  async #copyLocal(order: Order, chunks: readonly PieceChunk[], here: boolean[]): Promise<void> {
+    const copies: { index: number; path: string; sourceOffset: number; hash: Uint8Array; bytes: number; fileOffset: number }[] = [];
+    for (const [index, chunk] of chunks.entries()) {
+      if (here[index] === true) continue;
+      const place = order.target.localChunk(chunk.hash, chunk.bytes);
+      if (place === undefined) continue;
+      copies.push({
+        index,
+        path: place.path,
+        sourceOffset: place.offsetBytes,
+        hash: chunk.hash,
+        bytes: chunk.bytes,
+        fileOffset: chunk.offset,
+      });
+    }
+    if (copies.length === 0) return;
+    const copied = await order.target.copy(order.content, copies);
+    for (const [at, copy] of copies.entries()) {
+      if (copied[at] !== true) continue;
+      here[copy.index] = true;
+      this.totals.reusedBytes += copy.bytes;
+      this.totals.reusedChunks++;
+    }
+  }
+
+  async #fetchListPages(order: Order): Promise<void> {
+    for (let round = 0; round < LIST_PAGES_ROUNDS_MAX * LIST_PAGES_PER_REQUEST_MAX; round++) {
+      const missing = missingListPages(this.listPage, order.content, LIST_PAGES_PER_REQUEST_MAX);
+      if (missing.length === 0) return;
+      const [peerId] = order.sources;
+      const peer = peerId === undefined ? undefined : this.#peers.get(peerId);
+      if (peer === undefined) throw missingError();
+      const hashes = missing.map((page) => page.hash);
+      const id = this.#nextId++;
+      const pages = await new Promise<readonly (Uint8Array | undefined)[]>((resolve) => {
+        peer.pages.set(id, { hashes, resolve });
+        peer.send({ type: 'list-pages', id, hashes });
+      });
+      const sound = missing.map(({ hash: wanted, level }, index) => isListPage(pages[index], wanted, level));
+      const operations = missing.flatMap((page, index) =>
+        sound[index] === true ? [{ type: 'put' as const, key: keyspace.listPageKey(page.hash), value: pages[index]! }] : [],
+      );
+      await this.#store.write(operations, { durable: false });
+      if (sound.includes(false)) order.sources.delete(peerId!);
+    }
+    throw new SamerootError('LIMIT_EXCEEDED', 'a content list of a peer has too many pages');
+  }
+
+  #addPiece(order: Order, piece: Piece): void {
+    order.pieces.add(piece);
+    order.outstandingBytes += piece.bytes;
+    const sources = [...order.sources].filter((peer) => this.#peers.has(peer));
+    if (sources.length === 0) this.#settle(order, missingError());
+    else this.#plan.add(piece, sources);
+  }
+
+  onListPages(peerId: string, message: MessageOf<'list-pages-reply'>): void {
+    const waiting = this.#peers.get(peerId)?.pages.get(message.id);
+    if (waiting === undefined) return;
+    this.#peers.get(peerId)!.pages.delete(message.id);
+    waiting.resolve(message.pages);
+  }
+
+  /** Chunks came. Resolves when they are written. */
+  async onChunks(peerId: string, frame: ChunkFrame): Promise<void> {
+    const request = this.#peers.get(peerId)?.requests.get(frame.id);
+    if (request === undefined) return;
+    const byOrder = new Map<Order | undefined, { piece: Piece; index: number; chunk: ChunkInFrame }[]>();
+    for (const { item, chunk, offset, bytes } of frame.chunks) {
+      const piece = request.pieces[item];
+      const index = piece === undefined ? -1 : chunk - piece.firstChunk;
+      const wanted = piece?.chunks[index];
+      if (piece === undefined || wanted === undefined || wanted.bytes !== bytes || !request.left[item]!.delete(index)) {
+        throw new SamerootError('BAD_MESSAGE', 'the peer sent a chunk that was not asked for');
+      }
+      const order = this.#orders.get(contentKey(piece.content));
+      // All single-chunk contents of a frame go to the target together.
+      const group = order !== undefined && contentLevel(piece.content) === 0 ? firstSingle(byOrder, order) : order;
+      const list = byOrder.get(group) ?? [];
+      list.push({ piece, index: item, chunk: { hash: wanted.hash, offset, bytes, fileOffset: wanted.offset } });
+      byOrder.set(group, list);
+    }
+    request.writing++;
+    try {
+      for (const [order, list] of byOrder)
+        if (order !== undefined) await this.#writeGroup(peerId, request, order, frame.frame, list, byOrder.size === 1);
+    } finally {
+      request.writing--;
+    }
+    this.#finishRequest(peerId, frame.id, request);
+  }
+
+  async #writeGroup(
+    peerId: string,
+    request: Request,
+    order: Order,
+    frame: Uint8Array,
+    list: readonly { piece: Piece; index: number; chunk: ChunkInFrame }[],
+    alone: boolean,
+  ): Promise<void> {
+    // The target may take the frame's memory away; where two targets share a frame, each gets its own copy.
+    const bytes = alone ? frame : Uint8Array.from(frame);
+    const chunks = list.map(({ chunk }) => chunk);
+    const single = contentLevel(order.content) === 0;
+    const written = single ? await order.target.writeWhole(bytes, chunks) : await order.target.write(order.content, bytes, chunks);
+    for (const [at, { piece, index, chunk }] of list.entries()) {
+      if (written[at] === true) {
+        this.totals.fetchedChunks++;
+        this.totals.fetchedBytes += chunk.bytes;
+        this.totals.doneBytes += chunk.bytes;
+        if (--request.unwritten[index]! === 0) this.#pieceDone(piece);
+        continue;
+      }
+      this.totals.badChunks++;
+      this.#log.warn('a peer sent bytes that do not have the hash asked for', { peer: peerId });
+      this.#pieceFailed(piece, peerId);
+    }
+  }
+
+  onFetched(peerId: string, message: MessageOf<'fetched'>): void {
+    const request = this.#peers.get(peerId)?.requests.get(message.id);
+    if (request === undefined) return;
+    request.over = message;
+    this.#finishRequest(peerId, message.id, request);
+  }
+
+  #finishRequest(peerId: string, id: number, request: Request): void {
+    if (request.over !== undefined && request.writing === 0) {
+      this.#peers.get(peerId)?.requests.delete(id);
+      for (const [item, left] of request.left.entries()) if (left.size > 0) this.#pieceFailed(request.pieces[item]!, peerId);
+    }
+    this.#pump(peerId);
+  }
+
+  #pieceDone(piece: Piece): void {
+    this.#plan.done(piece);
+    const order = this.#orders.get(contentKey(piece.content));
+    if (order === undefined || !order.pieces.delete(piece)) return;
+    order.outstandingBytes -= piece.bytes;
+    order.roomWanted?.();
+    this.#finishIfDone(order);
+  }
+
+  #pieceFailed(piece: Piece, peerId: string): void {
+    const order = this.#orders.get(contentKey(piece.content));
+    order?.sources.delete(peerId);
+    if (this.#plan.failed(piece, peerId)) this.#loseOrderOf(piece);
+    else this.#pumpAll();
+  }
+
+  #loseOrderOf(piece: Piece): void {
+    const order = this.#orders.get(contentKey(piece.content));
+    if (order !== undefined && order.pieces.has(piece)) this.#settle(order, missingError());
+  }
+
+  #finishIfDone(order: Order): void {
+    if (order.planned && order.pieces.size === 0) this.#settle(order, undefined);
+  }
+
+  #settle(order: Order, error: unknown): void {
+    if (order.settled) return;
+    order.settled = true;
+    order.roomWanted?.();
+    for (const piece of order.pieces) this.#plan.forget(piece);
+    this.#orders.delete(contentKey(order.content));
+    this.totals.done++;
+    if (error === undefined) order.resolve();
+    else order.reject(error);
+  }
+
+  #pumpScheduled = false;
+
+  #pumpSoon(): void {
+    if (this.#pumpScheduled) return;
+    this.#pumpScheduled = true;
+    queueMicrotask(() => {
+      this.#pumpScheduled = false;
+      this.#pumpAll();
+    });
+  }
+
+  #pumpAll(): void {
+    for (const peerId of this.#peers.keys()) this.#pump(peerId);
+  }
+
+  #pump(peerId: string): void {
+    const peer = this.#peers.get(peerId);
+    if (peer === undefined) return;
+    while (peer.requests.size < REQUESTS_MAX) {
+      const pieces = this.#plan.take(peerId);
+      if (pieces.length === 0) return;
+      const id = this.#nextId++;
+      peer.requests.set(id, {
+        pieces,
+        left: pieces.map((piece) => new Set(piece.chunks.keys())),
+        unwritten: pieces.map((piece) => piece.chunks.length),
+        writing: 0,
+        over: undefined,
+      });
+      const items = pieces.map((piece) => ({
+        content: piece.content,
+        bytes: piece.contentBytes,
+        firstChunk: piece.firstChunk,
+        chunks: piece.chunks.length,
+      }));
+      peer.send({ type: 'fetch', id, items });
+    }
+  }
+}
+
+/** The order that stands for all single-chunk contents of the same target in this frame. */
+function firstSingle<T>(groups: ReadonlyMap<Order | undefined, T>, order: Order): Order {
+  for (const other of groups.keys()) {
+    if (other !== undefined && other.target === order.target && contentLevel(other.content) === 0) return other;
+  }
+  return order;
+}
+
+function isListPage(page: Uint8Array | undefined, wanted: Uint8Array, level: number): boolean {
+  if (page === undefined || !equalBytes(hash('list', page), wanted)) return false;
+  try {
+    decodeListPage(page, level);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function missingError(): SamerootError {
+  return new SamerootError('CONTENT_MISSING', 'no connected peer has the bytes of this version');
+}

@@ -1,0 +1,60 @@
+/** Invitations that this node gave out: kept until they expire, checked when a stranger shows one. */
+import { ByteReader, ByteWriter, fromUtf8 } from '../base/bytes.ts';
+import type { ErrorCode } from '../base/errors.ts';
+import type { Random } from '../base/world.ts';
+import { fingerprintOf } from '../net/identity.ts';
+import { checkJoinProof, encodeToken, invitationId, makeInvitation } from '../net/invitation.ts';
+import type { Channel } from '../net/transport.ts';
+import type { Replica } from '../replica/replica.ts';
+import * as keyspace from '../store/keyspace.ts';
+import type { Operation, Store } from '../store/store.ts';
+import type { MessageOf } from '../wire/messages.ts';
+import type { Invite } from './node-api.ts';
+
+const SECRET_BYTES = 32;
+
+export async function createInvite(
+  store: Store,
+  replica: Replica,
+  inviter: { readonly nodeId: string; readonly address: string },
+  time: { readonly nowMs: number; readonly expiresMs: number },
+  random: Random,
+): Promise<Invite> {
+  const expiresMs = Math.floor(time.nowMs + time.expiresMs);
+  const offer = {
+    shareId: replica.share.id,
+    parametersHash: replica.parametersHash,
+    inviterId: inviter.nodeId,
+    role: 'writer' as const,
+    expiresMs,
+  };
+  const invitation = makeInvitation(offer, random);
+  const value = new ByteWriter(64).u48(expiresMs).raw(invitation.secret).finish();
+  const put: Operation = { type: 'put', key: keyspace.invitationKey(invitationId(invitation.secret)), value };
+  await store.write([...(await expired(store, time.nowMs)), put], { durable: true });
+  const token = encodeToken(invitation);
+  const joinLine = `sameroot start FOLDER --join ${inviter.address} --token ${token}`;
+  return { token, joinLine, expires: new Date(expiresMs).toISOString() };
+}
+
+/** A refusal, or undefined: the joiner holds an invitation of ours, on this very channel. */
+export function checkJoin(store: Store, join: MessageOf<'join'>, channel: Channel, ownId: string, nowMs: number): ErrorCode | undefined {
+  if (fingerprintOf(join.publicKey) !== join.nodeId || channel.remoteId !== join.nodeId) return 'NOT_INVITED';
+  const row = store.get(keyspace.invitationKey(join.invitation));
+  if (row === undefined) return 'NOT_INVITED';
+  const reader = new ByteReader(row);
+  const expiresMs = reader.u48();
+  const secret = reader.raw(SECRET_BYTES);
+  if (!checkJoinProof(secret, channel.exporter(), join.nodeId, ownId, join.proof)) return 'NOT_INVITED';
+  return nowMs > expiresMs ? 'TOKEN_EXPIRED' : undefined;
+}
+
+async function expired(store: Store, nowMs: number): Promise<Operation[]> {
+  const operations: Operation[] = [];
+  for await (const rows of store.iterate(keyspace.prefixRange(keyspace.metaKey('invitation/')))) {
+    for (const [key, value] of rows) {
+      if (fromUtf8(key) !== undefined && new ByteReader(value).u48() < nowMs) operations.push({ type: 'del', key: Uint8Array.from(key) });
+    }
+  }
+  return operations;
+}

@@ -1,0 +1,139 @@
+/**
+ * Where incoming entries land: files in the folder, large records in the chunk store. Also looks after projections
+ * that could not be finished at once, because the user changed the path meanwhile or its bytes were moved away.
+ */
+import { byteKey, fromByteKey, toHex } from '../base/bytes.ts';
+import { messageOf, type ErrorCode } from '../base/errors.ts';
+import type { Log } from '../base/world.ts';
+import type { ContentId } from '../content/content-list.ts';
+import type { Entry } from '../entry/entry.ts';
+import type { Folder } from '../folder/folder.ts';
+import type { MissingContent } from '../folder/materialise.ts';
+import { pathOfKey } from '../folder/paths.ts';
+import type { Replica } from '../replica/replica.ts';
+import type { BlobTarget } from './blob-target.ts';
+import type { Landing } from './intake.ts';
+import { isMemberKey, type Members } from './members.ts';
+import { isRecordKey, type Records } from './records.ts';
+
+const RETRY_MS_FIRST = 200;
+const RETRY_MS_MAX = 10_000;
+
+export interface LandingParts {
+  readonly replica: Replica;
+  readonly folder: Folder;
+  readonly records: Records;
+  readonly members: Members;
+  readonly blobs: BlobTarget;
+  /** From any connected peer, into staging. */
+  readonly fetch: (content: ContentId, bytes: number) => Promise<void>;
+  readonly log: Log;
+}
+
+export function makeLanding(parts: LandingParts): Landing {
+  const { folder, records, members } = parts;
+  const retries = new Retries(parts);
+  folder.restore = (keys) => retries.project(keys);
+  return {
+    files: folder.target,
+    blobs: parts.blobs,
+    keyProblem: (key, entry) => keyProblem(key, entry, members),
+    holds: (content) => folder.holds(content) || records.holds(content),
+    finish: (files) => folder.finish(files),
+    todoRows: (key, entry) => (pathOfKey(key) === undefined ? [] : folder.todoRows(key, entry)),
+    project: (keys) => retries.project(keys.filter((key) => pathOfKey(key) !== undefined)),
+    close: () => retries.close(),
+  };
+}
+
+function keyProblem(key: Uint8Array, entry: Entry, members: Members): ErrorCode | undefined {
+  if (isMemberKey(key)) {
+    members.check(key, entry);
+    return undefined;
+  }
+  const kinds = entry.versions.map(({ value }) => value.kind);
+  if (isRecordKey(key))
+    return kinds.every((kind) => kind === 'record' || kind === 'blob' || kind === 'deleted') ? undefined : 'BAD_MESSAGE';
+  if (pathOfKey(key) === undefined) return 'KEY_INVALID';
+  return kinds.every((kind) => kind !== 'record' && kind !== 'blob') ? undefined : 'BAD_MESSAGE';
+}
+
+/** Keys that are committed but not yet on disk are tried again, with growing pauses, until they are. */
+class Retries {
+  readonly #parts: LandingParts;
+  readonly #waiting = new Set<string>();
+  #timer: NodeJS.Timeout | undefined;
+  #pauseMs = RETRY_MS_FIRST;
+  #closed = false;
+
+  constructor(parts: LandingParts) {
+    this.#parts = parts;
+  }
+
+  /** Resolves when the keys are shown, or will be tried again: because the path was changed here, or no peer has the bytes now. */
+  async project(keys: readonly Uint8Array[]): Promise<void> {
+    if (keys.length === 0) return;
+    const first = await this.#attempt(keys);
+    if (first.missing.length > 0 && (await this.#bring(first.missing))) await this.#attempt(first.left);
+    this.#retryLater();
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+  }
+
+  async #attempt(keys: readonly Uint8Array[]): Promise<{ left: Uint8Array[]; missing: readonly MissingContent[] }> {
+    const { folder, log } = this.#parts;
+    const { done, dirty, missing } = await folder.project(keys);
+    const left = new Map(keys.map((key) => [byteKey(key), key]));
+    for (const key of done) {
+      this.#waiting.delete(byteKey(key));
+      left.delete(byteKey(key));
+    }
+    for (const id of left.keys()) this.#waiting.add(id);
+    if (left.size > 0) log.debug('paths wait to be shown', { count: left.size, changedHere: dirty.length, bytesMissing: missing.length });
+    folder.checkSoon(dirty);
+    return { left: [...left.values()], missing };
+  }
+
+  /** False: some are still missing. */
+  async #bring(missing: readonly MissingContent[]): Promise<boolean> {
+    const results = await Promise.all(
+      missing.map(async ({ content, bytes }) => {
+        try {
+          await this.#parts.fetch(content, bytes);
+          await this.#parts.folder.finish([content]);
+          return true;
+        } catch (error) {
+          this.#parts.log.warn('bytes of a version are missing and no peer has them now', {
+            content: toHex(content).slice(0, 18),
+            error: messageOf(error),
+          });
+          return false;
+        }
+      }),
+    );
+    return results.every(Boolean);
+  }
+
+  #retryLater(): void {
+    if (this.#closed || this.#timer !== undefined || this.#waiting.size === 0) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      const before = this.#waiting.size;
+      this.project([...this.#waiting].map(fromByteKey)).then(
+        () => {
+          this.#pauseMs = this.#waiting.size < before ? RETRY_MS_FIRST : Math.min(RETRY_MS_MAX, this.#pauseMs * 2);
+          this.#retryLater();
+        },
+        (error: unknown) => {
+          this.#parts.log.warn('paths can not be shown', { error: messageOf(error) });
+          this.#pauseMs = Math.min(RETRY_MS_MAX, this.#pauseMs * 2);
+          this.#retryLater();
+        },
+      );
+    }, this.#pauseMs);
+    this.#timer.unref();
+  }
+}

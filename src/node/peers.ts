@@ -1,0 +1,206 @@
+/**
+ * Which hosts to be connected with, and staying connected: dials the addresses given with `--join` and those of all
+ * members, again and again with growing, jittered pauses; keeps one connection per peer.
+ *
+ * Two hosts may dial each other at the same moment. Both keep the connection that the lower node id dialed, so they
+ * never close both.
+ */
+import { SamerootError } from '../base/errors.ts';
+import type { Clock, Log, Random } from '../base/world.ts';
+import type { Address, Channel, Transport } from '../net/transport.ts';
+import type { MessageOf } from '../wire/messages.ts';
+import { PeerLink, type LinkHost } from './peer-link.ts';
+
+const DIAL_MS_MAX = 10_000;
+const RETRY_MS_FIRST = 300;
+const RETRY_MS_MAX = 30_000;
+
+/** Somebody to be connected with. Known by address first, by node id once it has spoken. */
+interface Target {
+  readonly address: Address;
+  nodeId: string | undefined;
+  attempts: number;
+  dialing: boolean;
+  timer: NodeJS.Timeout | undefined;
+  nextRetryMs: number | undefined;
+  error: SamerootError | undefined;
+}
+
+export interface PeersOptions {
+  readonly transport: Transport;
+  readonly host: Omit<LinkHost, 'opened' | 'closed'>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly nodeId: string;
+  /** The first message where an invitation has to be used. */
+  readonly join: (channel: Channel) => MessageOf<'join'> | undefined;
+  /** May the key at the other end be talked to at all? */
+  readonly expect: (remoteId: string) => boolean;
+  readonly onOpen: (link: PeerLink) => void;
+  readonly onClose: (link: PeerLink) => void;
+}
+
+export class Peers {
+  readonly #options: PeersOptions;
+  readonly #host: LinkHost;
+  readonly #targets = new Map<string, Target>();
+  readonly #links = new Map<string, PeerLink>();
+  /** Connections that are still greeting. */
+  readonly #greeting = new Set<PeerLink>();
+  #closed = false;
+
+  constructor(options: PeersOptions) {
+    this.#options = options;
+    this.#host = { ...options.host, opened: (link) => this.#opened(link), closed: (link, error) => this.#ended(link, error) };
+  }
+
+  /** Open connections by node id. */
+  get links(): ReadonlyMap<string, PeerLink> {
+    return this.#links;
+  }
+
+  /** Why and until when a peer or an address is not connected. */
+  trouble(nodeId: string, address: string): { error: SamerootError | undefined; nextRetryMs: number | undefined } {
+    const target = [...this.#targets.values()].find((other) => other.nodeId === nodeId) ?? this.#targets.get(address);
+    return { error: target?.error, nextRetryMs: target?.nextRetryMs };
+  }
+
+  /** Addresses that were never reached, with the last error. */
+  unreached(): { address: string; error: SamerootError | undefined; nextRetryMs: number | undefined }[] {
+    return [...this.#targets.values()]
+      .filter((target) => target.nodeId === undefined)
+      .map(({ address, error, nextRetryMs }) => ({ address: formatAddress(address), error, nextRetryMs }));
+  }
+
+  /** Accepts what a listener brings. */
+  accept(channel: Channel): void {
+    if (this.#closed) channel.close(1_001, '');
+    else this.#greeting.add(new PeerLink(channel, this.#host, undefined));
+  }
+
+  /** Stays connected with this address from now on. */
+  keep(address: Address, nodeId: string | undefined): void {
+    const key = formatAddress(address);
+    const known = this.#targets.get(key);
+    if (known !== undefined) {
+      known.nodeId ??= nodeId;
+      return;
+    }
+    const target: Target = { address, nodeId, attempts: 0, dialing: false, timer: undefined, nextRetryMs: undefined, error: undefined };
+    this.#targets.set(key, target);
+    void this.#dial(target);
+  }
+
+  /** Drops every target of a node except `address`: it has moved. */
+  moved(nodeId: string, address: string): void {
+    for (const [key, target] of this.#targets) {
+      if (target.nodeId !== nodeId || key === address) continue;
+      clearTimeout(target.timer);
+      this.#targets.delete(key);
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const target of this.#targets.values()) clearTimeout(target.timer);
+    for (const link of [...this.#links.values(), ...this.#greeting]) link.close();
+  }
+
+  async #dial(target: Target): Promise<void> {
+    if (this.#closed || target.dialing || this.#isTalkingTo(target.nodeId)) return;
+    target.dialing = true;
+    target.nextRetryMs = undefined;
+    try {
+      const channel = await this.#options.transport.dial(target.address, (remoteId) => this.#expects(target, remoteId), DIAL_MS_MAX);
+      if (this.#closed) channel.close(1_001, '');
+      else {
+        if (channel.remoteId !== undefined) target.nodeId = channel.remoteId;
+        this.#greeting.add(new PeerLink(channel, this.#host, this.#options.join(channel)));
+      }
+    } catch (error) {
+      target.error =
+        error instanceof SamerootError ? error : new SamerootError('PEER_UNREACHABLE', 'the connection failed', { cause: error });
+      this.#retry(target);
+    } finally {
+      target.dialing = false;
+    }
+  }
+
+  /** Connected, or greeting: its own connection to us must not be crossed by one of ours. */
+  #isTalkingTo(nodeId: string | undefined): boolean {
+    return nodeId !== undefined && (this.#links.has(nodeId) || [...this.#greeting].some((link) => link.nodeId === nodeId));
+  }
+
+  #expects(target: Target, remoteId: string): boolean {
+    return (target.nodeId === undefined || target.nodeId === remoteId) && this.#options.expect(remoteId);
+  }
+
+  #retry(target: Target): void {
+    if (this.#closed || target.timer !== undefined) return;
+    const pause = Math.min(RETRY_MS_MAX, RETRY_MS_FIRST * 2 ** Math.min(target.attempts, 10)) * (0.5 + this.#options.random.fraction());
+    target.attempts++;
+    target.nextRetryMs = this.#options.clock.monotonicMs() + pause;
+    if (target.attempts === 5)
+      this.#options.log.warn('a peer can not be reached', { address: formatAddress(target.address), code: target.error?.code });
+    target.timer = setTimeout(() => {
+      target.timer = undefined;
+      void this.#dial(target);
+    }, pause);
+  }
+
+  #opened(link: PeerLink): boolean {
+    this.#greeting.delete(link);
+    const nodeId = link.nodeId!;
+    if (nodeId === this.#options.nodeId) {
+      // One of the addresses is our own.
+      for (const [key, target] of this.#targets) if (target.nodeId === nodeId) this.#targets.delete(key);
+      return false;
+    }
+    const other = this.#links.get(nodeId);
+    if (other !== undefined && other.channel.dialed !== link.channel.dialed && !this.#preferred(link, nodeId)) return false;
+    this.#links.set(nodeId, link);
+    other?.close();
+    for (const target of this.#targets.values()) {
+      if (target.nodeId !== nodeId) continue;
+      target.attempts = 0;
+      target.error = undefined;
+    }
+    this.#options.onOpen(link);
+    return true;
+  }
+
+  #preferred(link: PeerLink, nodeId: string): boolean {
+    const dialer = link.channel.dialed ? this.#options.nodeId : nodeId;
+    return dialer < (dialer === nodeId ? this.#options.nodeId : nodeId);
+  }
+
+  #ended(link: PeerLink, error: SamerootError | undefined): void {
+    this.#greeting.delete(link);
+    const { nodeId } = link;
+    const current = nodeId !== undefined && this.#links.get(nodeId) === link;
+    if (current) {
+      this.#links.delete(nodeId);
+      this.#options.onClose(link);
+    }
+    if (nodeId !== undefined && this.#links.has(nodeId)) return;
+    for (const target of this.#targets.values()) {
+      const same = nodeId === undefined ? formatAddress(target.address) === link.channel.remoteAddress : target.nodeId === nodeId;
+      if (!same) continue;
+      target.error = error;
+      this.#retry(target);
+    }
+  }
+}
+
+export function formatAddress({ host, port }: Address): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** `host:port` or `[v6]:port`; undefined if it is neither. */
+export function parseAddress(text: string): Address | undefined {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:\s]+)):(\d{1,5})$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  return host === undefined || !(port <= 65_535) ? undefined : { host, port };
+}

@@ -1,0 +1,144 @@
+/**
+ * Serves contents and list pages to one peer, in order, reading ahead no further than the socket takes: a slow peer
+ * holds at most `UNSENT_BYTES_MAX` of our memory.
+ */
+import { SamerootError } from '../base/errors.ts';
+import { CHUNK_FRAME_BYTES_MAX, MIB, SERVE_QUEUE_MAX } from '../base/limits.ts';
+import { contentLevel, listLeaves, type ListSource } from '../content/content-list.ts';
+import { encodeChunks, encodeMessage } from '../wire/codec.ts';
+import type { FetchItem, MessageOf } from '../wire/messages.ts';
+import type { Channel } from '../net/transport.ts';
+import type { ContentOrigin } from './contents.ts';
+
+const UNSENT_BYTES_MAX: number = 4 * MIB;
+/** Contents of one request that are read at the same time. */
+const READS_AHEAD = 16;
+
+interface Located {
+  readonly item: number;
+  readonly firstChunk: number;
+  readonly ranges: readonly { readonly offsetBytes: number; readonly bytes: number }[];
+}
+
+export class PeerServer {
+  readonly #channel: Channel;
+  readonly #origin: ContentOrigin;
+  readonly #listPage: ListSource;
+  readonly #queue: MessageOf<'fetch'>[] = [];
+  #running = false;
+  #closed = false;
+  #drained: (() => void) | undefined;
+
+  constructor(channel: Channel, origin: ContentOrigin, listPage: ListSource) {
+    this.#channel = channel;
+    this.#origin = origin;
+    this.#listPage = listPage;
+    channel.onDrain = () => this.#drained?.();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#drained?.();
+  }
+
+  listPages(message: MessageOf<'list-pages'>): void {
+    const pages = message.hashes.map((hash) => this.#listPage(hash));
+    this.#channel.send(encodeMessage({ type: 'list-pages-reply', id: message.id, pages }));
+  }
+
+  /** @throws {SamerootError} `LIMIT_EXCEEDED` when a peer asks for more at once than it may */
+  fetch(message: MessageOf<'fetch'>): void {
+    if (this.#queue.length >= SERVE_QUEUE_MAX) throw new SamerootError('LIMIT_EXCEEDED', 'the peer has too many requests under way');
+    this.#queue.push(message);
+    if (!this.#running) void this.#run();
+  }
+
+  async #run(): Promise<void> {
+    this.#running = true;
+    try {
+      for (let message = this.#queue.shift(); message !== undefined && !this.#closed; message = this.#queue.shift())
+        await this.#serve(message);
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  async #serve(message: MessageOf<'fetch'>): Promise<void> {
+    const gone: number[] = [];
+    const frame = new FrameBuilder(this.#channel, message.id);
+    const reads: { item: number; firstChunk: number; chunks: Promise<readonly Uint8Array[] | undefined> }[] = [];
+    const sendOldest = async (): Promise<void> => {
+      const { item, firstChunk, chunks } = reads.shift()!;
+      const read = await chunks;
+      if (read === undefined) gone.push(item);
+      else for (const [index, bytes] of read.entries()) frame.add(item, firstChunk + index, bytes);
+      while (this.#channel.bufferedBytes > UNSENT_BYTES_MAX && !this.#closed)
+        await new Promise<void>((resolve) => (this.#drained = resolve));
+    };
+    for (const [item, wanted] of message.items.entries()) {
+      if (this.#closed) return;
+      const located = this.#locate(item, wanted);
+      if (located === undefined) gone.push(item);
+      else reads.push({ item, firstChunk: located.firstChunk, chunks: this.#read(wanted, located) });
+      while (reads.length >= READS_AHEAD) await sendOldest();
+    }
+    while (reads.length > 0) await sendOldest();
+    frame.flush();
+    this.#channel.send(encodeMessage({ type: 'fetched', id: message.id, gone }));
+  }
+
+  #read(wanted: FetchItem, located: Located): Promise<readonly Uint8Array[] | undefined> {
+    return this.#origin.read(wanted.content, located.ranges).catch(() => undefined);
+  }
+
+  /** Where the chunks lie in the content; undefined if its list is not here or has no such chunks. */
+  #locate(item: number, wanted: FetchItem): Located | undefined {
+    const { content, firstChunk, chunks, bytes } = wanted;
+    if (contentLevel(content) === 0) {
+      return firstChunk === 0 && chunks === 1 && bytes <= CHUNK_FRAME_BYTES_MAX
+        ? { item, firstChunk, ranges: [{ offsetBytes: 0, bytes }] }
+        : undefined;
+    }
+    const ranges: { offsetBytes: number; bytes: number }[] = [];
+    try {
+      for (const leaf of listLeaves(this.#listPage, content, firstChunk)) {
+        let offsetBytes = leaf.offsetBytes;
+        for (const [index, ref] of leaf.refs.entries()) {
+          if (leaf.firstChunk + index >= firstChunk && ranges.length < chunks) ranges.push({ offsetBytes, bytes: ref.bytes });
+          offsetBytes += ref.bytes;
+        }
+        if (ranges.length >= chunks) break;
+      }
+    } catch {
+      return undefined;
+    }
+    const total = ranges.reduce((sum, range) => sum + range.bytes, 0);
+    return ranges.length === chunks && total <= CHUNK_FRAME_BYTES_MAX ? { item, firstChunk, ranges } : undefined;
+  }
+}
+
+/** Packs chunks into frames of up to a megabyte. */
+class FrameBuilder {
+  readonly #channel: Channel;
+  readonly #id: number;
+  #chunks: { item: number; chunk: number; bytes: Uint8Array }[] = [];
+  #bytes = 0;
+
+  constructor(channel: Channel, id: number) {
+    this.#channel = channel;
+    this.#id = id;
+  }
+
+  add(item: number, chunk: number, bytes: Uint8Array): void {
+    if (this.#bytes + bytes.length > CHUNK_FRAME_BYTES_MAX) this.flush();
+    this.#chunks.push({ item, chunk, bytes });
+    this.#bytes += bytes.length;
+  }
+
+  flush(): void {
+    if (this.#chunks.length === 0) return;
+    this.#channel.send(encodeChunks(this.#id, this.#chunks));
+    this.#chunks = [];
+    this.#bytes = 0;
+  }
+}

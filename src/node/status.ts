@@ -1,0 +1,200 @@
+/** The state of a node in one document: what `status` prints and HTTP returns. */
+import { fromUtf8, toHex } from '../base/bytes.ts';
+import type { ErrorCode, SamerootError } from '../base/errors.ts';
+import type { Clock } from '../base/world.ts';
+import type { Identity } from '../net/identity.ts';
+import { diff } from '../tree/diff.ts';
+import type { Tree } from '../tree/page.ts';
+import { weighEntry } from '../entry/entry-codec.ts';
+import type { Confirmations } from './confirmations.ts';
+import type { Body } from './node.ts';
+import type { NodeOptions, NodeState, NodeStatus, PeerStatus, ProblemStatus } from './node-api.ts';
+import type { PeerLink } from './peer-link.ts';
+import type { Peers } from './peers.ts';
+
+const PROBLEMS_MAX = 1_000;
+/** How many differing entries are counted exactly; beyond it the number is a lower bound. */
+const BEHIND_COUNT_MAX = 2_000;
+
+/** Entries of peers that could not be taken over. */
+export class IntakeProblems {
+  readonly #clock: Clock;
+  readonly #problems = new Map<string, ProblemStatus>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  add(code: ErrorCode, key: Uint8Array, message: string): void {
+    const path = fromUtf8(key) ?? toHex(key);
+    if (this.#problems.size >= PROBLEMS_MAX && !this.#problems.has(path)) return;
+    const since = this.#problems.get(path)?.since ?? new Date(this.#clock.wallMs()).toISOString();
+    this.#problems.set(path, { code, path, message, since, nextRetry: undefined });
+  }
+
+  /** In sync with a peer: everything was taken over after all. */
+  clear(): void {
+    this.#problems.clear();
+  }
+
+  get list(): ProblemStatus[] {
+    return [...this.#problems.values()];
+  }
+}
+
+export interface StatusParts {
+  readonly body: Body | undefined;
+  readonly options: NodeOptions;
+  readonly identity: Identity;
+  readonly address: string;
+  readonly peers: Peers;
+  readonly confirmations: Confirmations;
+  readonly problems: IntakeProblems;
+  readonly clock: Clock;
+}
+
+export function nodeStatus(parts: StatusParts): NodeStatus {
+  const { body, options, identity, address, confirmations } = parts;
+  const peers = peerStatuses(parts);
+  const connected = peers.filter((peer) => peer.connected);
+  const tree = body?.replica.head.tree;
+  const syncError = {
+    entries: Math.max(0, ...connected.map(({ behind }) => behind.entries)),
+    bytes: Math.max(0, ...connected.map(({ behind }) => behind.bytes)),
+  };
+  const fetched = body?.fetcher.totals;
+  return {
+    share: body?.replica.share.name ?? options.shareName,
+    shareId: body === undefined ? '' : toHex(body.replica.share.id),
+    replicaId: body?.replica.id ?? '',
+    nodeId: identity.nodeId,
+    state: stateOf(parts, connected),
+    root: body === undefined ? '' : toHex(body.replica.head.root),
+    entries: tree?.live ?? 0,
+    bytes: tree?.bytes ?? 0,
+    conflicts: body?.conflicts.size ?? 0,
+    pending: { scan: body?.folder.pending ?? 0, fetch: body?.intake.pending ?? 0 },
+    progress: {
+      scan: body?.folder.progress ?? { seen: 0, hashed: 0, hashedBytes: 0 },
+      fetch: {
+        entries: body?.intake.totals.entries ?? 0,
+        entriesDone: body?.intake.totals.entriesDone ?? 0,
+        bytes: fetched?.orderedBytes ?? 0,
+        bytesDone: (fetched?.doneBytes ?? 0) + (fetched?.reusedBytes ?? 0),
+      },
+    },
+    syncError,
+    syncEfficiency: tree === undefined || tree.bytes === 0 ? 1 : Math.max(0, (tree.bytes - syncError.bytes) / tree.bytes),
+    syncTimeSeconds: confirmations.syncSeconds,
+    peers,
+    errors: errorsOf(parts),
+    addresses: { peer: address, http: undefined },
+  };
+}
+
+function stateOf({ body, problems, peers }: StatusParts, connected: readonly PeerStatus[]): NodeState {
+  if (body === undefined) return 'alone';
+  if (body.folder.held !== undefined) return 'held';
+  if (body.folder.problem !== undefined || body.replica.failure !== undefined) return 'degraded';
+  if (body.folder.scanning) return 'scanning';
+  if (connected.length === 0) return 'alone';
+  if (connected.every((peer) => peer.inSync) && body.intake.pending === 0) return 'in-sync';
+  const busy = body.intake.pending > 0 || [...peers.links.values()].some((link) => link.session?.busy === true);
+  return busy || problems.list.length === 0 ? 'syncing' : 'behind';
+}
+
+function peerStatuses(parts: StatusParts): PeerStatus[] {
+  const { body, peers, identity } = parts;
+  const members = new Map(
+    (body?.members.list() ?? []).filter(({ nodeId }) => nodeId !== identity.nodeId).map((member) => [member.nodeId, member]),
+  );
+  const ids = new Set([...members.keys(), ...peers.links.keys()]);
+  return [...ids].map((nodeId) => {
+    const link = peers.links.get(nodeId);
+    const name = link?.hello?.name ?? members.get(nodeId)?.name ?? '';
+    const address = members.get(nodeId)?.address || (link?.channel.remoteAddress ?? '');
+    return { name, nodeId, address, ...linkStatus(parts, link), ...troubleStatus(parts, nodeId, address, link) };
+  });
+}
+
+type LinkStatus = Pick<PeerStatus, 'connected' | 'root' | 'inSync' | 'behind' | 'sentBytes' | 'receivedBytes' | 'lastAckSeconds'>;
+
+function linkStatus({ body, clock }: StatusParts, link: PeerLink | undefined): LinkStatus {
+  const session = link?.session;
+  if (link === undefined || session === undefined || body === undefined) {
+    return {
+      connected: false,
+      root: undefined,
+      inSync: false,
+      behind: { entries: 0, bytes: 0 },
+      sentBytes: 0,
+      receivedBytes: 0,
+      lastAckSeconds: undefined,
+    };
+  }
+  const { replica } = body;
+  const theirs = session.inSync ? replica.head.tree : (replica.treeOf(session.peerRoot) ?? session.confirmed?.tree);
+  return {
+    connected: true,
+    root: toHex(session.peerRoot),
+    inSync: session.inSync,
+    behind: session.inSync ? { entries: 0, bytes: 0 } : behind(body, theirs),
+    sentBytes: link.channel.sentBytes,
+    receivedBytes: link.channel.receivedBytes,
+    lastAckSeconds: link.lastAckMs === undefined ? undefined : (clock.monotonicMs() - link.lastAckMs) / 1_000,
+  };
+}
+
+/** What the peer lacks of our head, counted against a tree that it is known to contain. */
+function behind({ replica }: Body, theirs: Tree | undefined): { entries: number; bytes: number } {
+  const { tree } = replica.head;
+  if (theirs === undefined) return { entries: tree.live, bytes: tree.bytes };
+  let entries = 0;
+  let bytes = 0;
+  for (const { key, b } of diff(replica.reader, theirs, tree)) {
+    if (b === undefined) continue;
+    entries++;
+    bytes += weighEntry(key, b).bytes;
+    if (entries >= BEHIND_COUNT_MAX) break;
+  }
+  return { entries, bytes };
+}
+
+function troubleStatus(
+  { peers, clock }: StatusParts,
+  nodeId: string,
+  address: string,
+  link: PeerLink | undefined,
+): Pick<PeerStatus, 'nextRetrySeconds' | 'error'> {
+  if (link !== undefined) return { nextRetrySeconds: undefined, error: undefined };
+  const { error, nextRetryMs } = peers.trouble(nodeId, address);
+  return {
+    nextRetrySeconds: nextRetryMs === undefined ? undefined : Math.max(0, (nextRetryMs - clock.monotonicMs()) / 1_000),
+    error: error === undefined ? undefined : { code: error.code, message: error.message },
+  };
+}
+
+function errorsOf({ body, peers, problems, clock }: StatusParts): ProblemStatus[] {
+  const now = new Date(clock.wallMs());
+  const known = new Set((body?.members.list() ?? []).map((member) => member.address));
+  const unreached = peers
+    .unreached()
+    .filter(({ address, error }) => error !== undefined && !known.has(address))
+    .map(({ address, error, nextRetryMs }) =>
+      problemOf(error!, address, now, nextRetryMs === undefined ? undefined : nextRetryMs - clock.monotonicMs()),
+    );
+  const own = body?.folder.problem === undefined ? [] : [problemOf(body.folder.problem, undefined, now, undefined)];
+  const disk = (body?.folder.problems ?? []).map(({ path, code, message, sinceMs }) => ({
+    code,
+    path,
+    message,
+    since: new Date(sinceMs).toISOString(),
+    nextRetry: undefined,
+  }));
+  return [...own, ...disk, ...problems.list, ...unreached];
+}
+
+function problemOf(error: SamerootError, path: string | undefined, now: Date, retryInMs: number | undefined): ProblemStatus {
+  const nextRetry = retryInMs === undefined ? undefined : new Date(now.getTime() + Math.max(0, retryInMs)).toISOString();
+  return { code: error.code, path: path ?? error.path, message: error.message, since: now.toISOString(), nextRetry };
+}
