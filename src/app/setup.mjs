@@ -1,6 +1,7 @@
 /**
  * Makes a checkout ready to run: the packages of package-lock.json are installed and `src` is compiled into `dist`.
- * Runs before `npm start`, `npm test` and the like, so that a fresh clone needs Node.js and npm and no further step.
+ * The first step of `npm start`, `npm test` and the like, so that a fresh clone needs Node.js and npm and no further step.
+ * (Not a `prestart` script: npm leaves those out where `ignore-scripts` is set, as it is in our .npmrc.)
  *
  * Invariant: when it ends with 0, `node_modules` is what the lock file says and `dist` is what `src` says. Both are told by
  * content, not by age: a checkout of an older commit has newer times. Plain JavaScript with nothing but Node.js in it,

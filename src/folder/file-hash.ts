@@ -15,6 +15,7 @@ import { ContentListBuilder, type ContentId } from '../content/content-list.ts';
 import { hash } from '../content/hash.ts';
 import { diskStat, kindOf } from './disk-stat.ts';
 import { problemCode } from './folder-walk.ts';
+import { leadsOutside } from './links.ts';
 import { sameStat, type DiskStat } from './placed.ts';
 import { giveAway } from './transfer.ts';
 
@@ -72,18 +73,6 @@ function examineLink(root: string, path: string, stat: DiskStat): Examined {
   const after = lstatSync(`${root}/${path}`, { throwIfNoEntry: false });
   if (after === undefined || !sameStat(diskStat(after), stat)) return { state: 'changing' };
   return { state: 'symlink', stat, target: Uint8Array.from(target) };
-}
-
-/** By its text alone: what other links on the way do to it is theirs to answer for. */
-function leadsOutside(path: string, target: string): boolean {
-  if (target.startsWith('/')) return true;
-  let depth = path.split('/').length - 1;
-  for (const name of target.split('/')) {
-    if (name === '..') depth--;
-    else if (name !== '' && name !== '.') depth++;
-    if (depth < 0) return true;
-  }
-  return false;
 }
 
 function hashWhole(file: string, chunking: Chunking): Examined {

@@ -20,14 +20,14 @@ export function flushFiles(files: readonly string[], folder: string): void {
   for (const file of files) flushOne(file, constants.O_RDONLY, fdatasyncSync);
 }
 
-/** Makes the names in these folders durable. A folder that is gone needs none. */
+/** Makes the names in these folders durable. A folder that is gone, or is none by now, needs none. */
 export function flushFolders(folders: readonly string[], root: string): void {
   if (folders.length > FLUSH_EACH_MAX && syncFileSystem(root)) return;
   for (const folder of folders) {
     try {
-      flushOne(folder, constants.O_RDONLY | constants.O_DIRECTORY, fsyncSync);
+      flushOne(folder, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW, fsyncSync);
     } catch (error) {
-      const gone = error instanceof SamerootError && ['ENOENT', 'ENOTDIR'].includes(systemCode(error.cause) ?? '');
+      const gone = error instanceof SamerootError && ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(systemCode(error.cause) ?? '');
       if (!gone) throw error;
     }
   }

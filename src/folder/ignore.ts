@@ -5,7 +5,9 @@
  * a rule deletes nothing elsewhere. The file with the rules is replicated itself and never ignored. It is the only one:
  * rules in subfolders would make "is this path ignored?" depend on files that may not have arrived yet.
  */
+import { readFile } from 'node:fs/promises';
 import ignore, { type Ignore } from 'ignore';
+import { messageOf, SamerootError, systemCode } from '../base/errors.ts';
 
 export const IGNORE_FILE = '.samerootignore';
 /** The package keeps every path it was asked about; past this many it starts afresh, so that memory stays bounded. */
@@ -33,6 +35,20 @@ export class IgnoreRules {
 }
 
 export const NO_RULES: IgnoreRules = new IgnoreRules('');
+
+/**
+ * The rules of a folder; none where there is no such file.
+ * @throws {SamerootError} `IO_ERROR` if they can not be read: guessing would replicate what nobody wants
+ */
+export async function readRules(root: string): Promise<string> {
+  try {
+    return await readFile(`${root}/${IGNORE_FILE}`, 'utf8');
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === 'ENOENT' || code === 'EISDIR' || code === 'ENOTDIR') return '';
+    throw new SamerootError('IO_ERROR', messageOf(error), { cause: error, path: IGNORE_FILE });
+  }
+}
 
 function compile(text: string): Ignore {
   return ignore({ ignorecase: false }).add(text);

@@ -7,18 +7,17 @@
  *
  * Nothing is taken in while the folder or its marker is missing: the folder is looked at every 5 s until it is back.
  */
-import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { messageOf, SamerootError, systemCode } from '../base/errors.ts';
+import { messageOf, SamerootError } from '../base/errors.ts';
 import type { Clock, Log } from '../base/world.ts';
 import { makeGear } from '../content/chunker.ts';
 import type { Replica } from '../replica/replica.ts';
-import * as keyspace from '../store/keyspace.ts';
 import type { Operation } from '../store/store.ts';
+import { DeleteGuard, type DeleteAnswer } from './delete-guard.ts';
 import { FileHasher } from './file-hasher.ts';
-import { IGNORE_FILE, IgnoreRules, NO_RULES } from './ignore.ts';
+import { IgnoreRules, NO_RULES, readRules } from './ignore.ts';
 import { IngestCommitter, type Gate } from './ingest-commit.ts';
-import { IngestPass, type DeleteRule, type PassResult } from './ingest-pass.ts';
+import { IngestPass, type PassResult } from './ingest-pass.ts';
 import { checkMarker } from './marker.ts';
 import { pathProblem } from './paths.ts';
 import { Problems, type ProblemState } from './problems.ts';
@@ -33,8 +32,6 @@ const RETRY_MS = 5000;
 const UNWATCHED_RESCAN_MS = 60_000;
 /** A path with events for so long is listed as changing. */
 const RESTLESS_MS = 10_000;
-const DELETES_MIN = 50;
-const DELETES_FRACTION = 0.25;
 /** Rounds in which `scanNow` waits for files that change while they are read. */
 const SETTLE_ROUNDS = 10;
 
@@ -69,7 +66,7 @@ type Scope = 'everything' | readonly string[];
 
 interface Question {
   readonly scope: Scope;
-  readonly deletes: 'guard' | 'accept' | 'restore';
+  readonly deletes: DeleteAnswer;
   resolve(result: PassResult): void;
   reject(error: unknown): void;
 }
@@ -82,10 +79,10 @@ export class Ingest implements AsyncDisposable {
   readonly #committer: IngestCommitter;
   readonly #problems: Problems;
   readonly #queue: SettleQueue;
+  readonly #guard: DeleteGuard;
   #questions: Question[] = [];
   #rules: IgnoreRules = NO_RULES;
   #restoring: Promise<unknown>[] = [];
-  #held = 0;
   #failure: SamerootError | undefined;
   #fullDueMs: number | undefined;
   #running: Promise<void> | undefined;
@@ -108,6 +105,7 @@ export class Ingest implements AsyncDisposable {
     };
     this.#problems = new Problems(() => clock.wallMs());
     this.#queue = new SettleQueue(options.settleMs);
+    this.#guard = new DeleteGuard(log);
     this.#scanner = new Scanner({ root, store, thread });
     this.#hasher = new FileHasher({
       root,
@@ -150,7 +148,7 @@ export class Ingest implements AsyncDisposable {
 
   /** Deletes that wait for `acceptDeletes` or `restoreDeletes`. */
   get held(): { readonly count: number } | undefined {
-    return this.#held === 0 ? undefined : { count: this.#held };
+    return this.#guard.held === 0 ? undefined : { count: this.#guard.held };
   }
 
   /** Why nothing is taken in now: `FOLDER_MISSING`, or what the last pass failed with. It is tried again by itself. */
@@ -217,11 +215,12 @@ export class Ingest implements AsyncDisposable {
 
   #onEvent(path: string): void {
     if (pathProblem(path) !== undefined) return;
-    this.#queue.event(path, this.#nowMs());
+    const restlessMs = this.#queue.event(path, this.#nowMs());
+    if (restlessMs >= RESTLESS_MS) this.#problems.add({ path, code: 'FILE_CHANGING', message: 'the file is being written to' });
     this.#wake();
   }
 
-  #ask(scope: Scope, deletes: Question['deletes']): Promise<PassResult> {
+  #ask(scope: Scope, deletes: DeleteAnswer): Promise<PassResult> {
     return new Promise((resolve, reject) => {
       if (this.#closed) throw closing();
       this.#questions.push({ scope, deletes, resolve, reject });
@@ -269,9 +268,6 @@ export class Ingest implements AsyncDisposable {
       this.#failed(error);
       for (const question of questions) question.reject(error);
     }
-    for (const path of this.#queue.restless(this.#nowMs(), RESTLESS_MS)) {
-      this.#problems.add({ path, code: 'FILE_CHANGING', message: 'the file is being written to' });
-    }
   }
 
   /** All questions that one pass can answer together: those about deletes are answered one by one. */
@@ -281,7 +277,7 @@ export class Ingest implements AsyncDisposable {
   }
 
   async #pass(asked: readonly string[] | undefined, questions: readonly Question[]): Promise<PassResult> {
-    const { replica, clock, root } = this.#options;
+    const { replica, clock, root, log } = this.#options;
     const checkFolder = (): Promise<void> => checkMarker(root, replica.share.id);
     await checkFolder();
     const rulesChanged = await this.#loadRules();
@@ -300,29 +296,19 @@ export class Ingest implements AsyncDisposable {
       onFolder: (path: string) => this.#onFolder(path),
     };
     const isRestless = questions.length > 0 ? () => false : (path: string) => this.#queue.has(path);
-    const request = { scopes, rules: this.#rules, first: await this.#isTableEmpty(), isRestless };
+    const request = { scopes, rules: this.#rules, first: await this.#scanner.isTableEmpty(), isRestless };
+    const deletes = this.#guard.rule(questions[0]?.deletes ?? 'guard', replica.head.tree.live, (gone) => this.#restore(gone));
     try {
-      let result = await new IngestPass(options, { ...request, deletes: this.#deleteRule(questions) }).run();
+      let result = await new IngestPass(options, { ...request, deletes }).run();
       this.checkSoon(result.again);
       if (result.deletesLeft) result = await new IngestPass(options, { ...request, deletes: { kind: 'apply' } }).run();
-      this.#finish(scopes === undefined, result, questions);
+      this.#guard.note(result, scopes === undefined);
+      // How many are gone in all is for a full scan to say.
+      if (result.held > 0 && scopes !== undefined) this.#fullDueMs = this.#nowMs();
+      if (result.taken > 0) log.debug('took in changes of the folder', { paths: result.taken });
       return result;
     } finally {
       this.#progress.state = 'idle';
-    }
-  }
-
-  #deleteRule(questions: readonly Question[]): DeleteRule {
-    const allowed = Math.max(DELETES_MIN, Math.floor(this.#options.replica.head.tree.live * DELETES_FRACTION));
-    switch (questions[0]?.deletes) {
-      case 'accept':
-        // What was asked about, and as much as would be allowed without asking: not a disk that has vanished since.
-        return { kind: 'limited', max: this.#held + allowed };
-      case 'restore':
-        return { kind: 'restore', restore: (gone) => this.#restore(gone) };
-      case 'guard':
-      case undefined:
-        return { kind: 'limited', max: this.#held > 0 ? 0 : allowed };
     }
   }
 
@@ -333,27 +319,6 @@ export class Ingest implements AsyncDisposable {
     const shown = this.#options.materialise(keys);
     shown.catch(() => undefined); // Whoever asked gets the error.
     this.#restoring.push(shown);
-  }
-
-  #finish(full: boolean, result: PassResult, questions: readonly Question[]): void {
-    const { log } = this.#options;
-    if (result.held > 0 && !full) {
-      // How many there are in all is for a full scan to say.
-      this.#fullDueMs = this.#nowMs();
-    }
-    if (full || questions[0]?.deletes === 'restore') this.#hold(result.held);
-    else if (result.held > 0) this.#hold(Math.max(this.#held, result.held));
-    if (result.taken > 0) log.debug('took in changes of the folder', { paths: result.taken, full });
-  }
-
-  #hold(count: number): void {
-    if (count > 0 && this.#held === 0) {
-      this.#options.log.warn('many files are gone: the deletes are held until they are accepted or restored', {
-        code: 'MASS_DELETE_HELD',
-        count,
-      });
-    }
-    this.#held = count;
   }
 
   #failed(error: unknown): void {
@@ -378,21 +343,9 @@ export class Ingest implements AsyncDisposable {
 
   /** Reads the ignore rules; true if they are others than before. */
   async #loadRules(): Promise<boolean> {
-    let text = '';
-    try {
-      text = await readFile(`${this.#options.root}/${IGNORE_FILE}`, 'utf8');
-    } catch (error) {
-      const code = systemCode(error);
-      if (code !== 'ENOENT' && code !== 'EISDIR' && code !== 'ENOTDIR')
-        throw new SamerootError('IO_ERROR', messageOf(error), { cause: error, path: IGNORE_FILE });
-    }
+    const text = await readRules(this.#options.root);
     if (text === this.#rules.text) return false;
     this.#rules = new IgnoreRules(text);
-    return true;
-  }
-
-  async #isTableEmpty(): Promise<boolean> {
-    for await (const _ of this.#options.replica.store.iterate({ ...keyspace.prefixRange(keyspace.PREFIX.placed), limit: 1 })) return false;
     return true;
   }
 }

@@ -156,17 +156,22 @@ class Applier {
   /** Runs a step on `path`; a parent without write permission gets it for the time of the batch. */
   #guarded(path: string, step: () => Outcome): Outcome {
     try {
-      this.#touched.add(dirname(this.#absolute(path)));
       try {
-        return step();
+        return this.#noted(path, step());
       } catch (error) {
         const denied = systemCode(error) === 'EACCES' || systemCode(error) === 'EPERM';
         if (!denied || !this.#parents.makeWritable(path)) throw error;
-        return step();
+        return this.#noted(path, step());
       }
     } catch (error) {
       return { status: 'failed', code: ioCode(error), message: messageOf(error) };
     }
+  }
+
+  /** Whose names are to be flushed. */
+  #noted(path: string, outcome: Outcome): Outcome {
+    if (outcome.status === 'done') this.#touched.add(dirname(this.#absolute(path)));
+    return outcome;
   }
 
   #remove({ path, was, keepAs }: Removal): Outcome {

@@ -76,6 +76,15 @@ export class Scanner {
     this.#options = options;
   }
 
+  /** The table holds nothing yet. */
+  async isTableEmpty(): Promise<boolean> {
+    const first = { ...keyspace.prefixRange(keyspace.PREFIX.placed), limit: 1 };
+    const rows = this.#options.store.iterate(first)[Symbol.asyncIterator]();
+    const { done } = await rows.next();
+    await rows.return?.();
+    return done === true;
+  }
+
   /** Everything, or with `scopes` (see `disjointPaths`) those paths and what is below them. */
   async *scan(scopes: readonly string[] | undefined, rules: IgnoreRules): AsyncGenerator<ScanBatch> {
     if (scopes === undefined) {

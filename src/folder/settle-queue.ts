@@ -33,15 +33,20 @@ export class SettleQueue {
     return first === undefined ? this.#overflowDueMs : Math.min(first, this.#overflowDueMs ?? Infinity);
   }
 
-  /** Something happened at a path. Times are monotonic and do not go back from call to call. */
-  event(path: string, nowMs: number): void {
+  /**
+   * Something happened at a path. Returns for how long the path has not come to rest. Times are monotonic and do not
+   * go back from call to call.
+   */
+  event(path: string, nowMs: number): number {
     const known = this.#waiting.get(path);
     if (known === undefined && this.#waiting.size >= DIRTY_PATHS_MAX) {
       this.overflow(nowMs);
-      return;
+      return 0;
     }
+    const sinceMs = known?.sinceMs ?? nowMs;
     this.#waiting.delete(path);
-    this.#waiting.set(path, { dueMs: nowMs + this.#settleMs, sinceMs: known?.sinceMs ?? nowMs });
+    this.#waiting.set(path, { dueMs: nowMs + this.#settleMs, sinceMs });
+    return nowMs - sinceMs;
   }
 
   /** More is going on than can be listed: everything is to be looked at. */
@@ -60,10 +65,5 @@ export class SettleQueue {
       this.#waiting.delete(path);
     }
     return { paths, everything };
-  }
-
-  /** Paths that have not come to rest for so long. */
-  restless(nowMs: number, atLeastMs: number): string[] {
-    return [...this.#waiting].filter(([, waiting]) => nowMs - waiting.sinceMs >= atLeastMs).map(([path]) => path);
   }
 }

@@ -1,6 +1,7 @@
 /**
  * The trash, the part in the write thread. Files go to `.sameroot/trash/<day>/<path>`; where that name is taken, to
  * `<day>/~<time>-<number>/<path>`, so that nothing in the trash is ever overwritten and no search for a free name is needed.
+ * Links always go to such a folder of their own, so that no path in the trash leads through one.
  */
 import {
   copyFileSync,
@@ -68,11 +69,11 @@ function intoTrash(root: string, day: string, path: string, put: (source: string
     return place;
   };
   try {
-    return attempt(day);
+    if (!lstatSync(join(root, path)).isSymbolicLink()) return attempt(day);
   } catch (error) {
     if (!['EEXIST', 'ENOTDIR', 'EISDIR'].includes(systemCode(error) ?? '')) throw error;
-    return attempt(`${day}/~${new Date().toISOString().slice(11, 23).replaceAll(':', '')}-${counter++}`);
   }
+  return attempt(`${day}/~${new Date().toISOString().slice(11, 23).replaceAll(':', '')}-${counter++}`);
 }
 
 /**

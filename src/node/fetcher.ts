@@ -43,8 +43,8 @@ interface Order {
   /** Called when outstanding bytes fell. */
   roomWanted: (() => void) | undefined;
   readonly done: Promise<void>;
-  resolve(): void;
-  reject(error: unknown): void;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
 }
 
 interface Request {
@@ -61,7 +61,7 @@ interface Request {
 interface Peer {
   send(message: Message): void;
   readonly requests: Map<number, Request>;
-  readonly pages: Map<number, { hashes: readonly Uint8Array[]; resolve(pages: readonly (Uint8Array | undefined)[]): void }>;
+  readonly pages: Map<number, { hashes: readonly Uint8Array[]; readonly resolve: (pages: readonly (Uint8Array | undefined)[]) => void }>;
 }
 
 export class Fetcher {
@@ -105,6 +105,21 @@ export class Fetcher {
     for (const order of this.#orders.values()) order.sources.delete(peerId);
     for (const { hashes, resolve } of peer?.pages.values() ?? []) resolve(hashes.map(() => undefined));
     for (const piece of lost) this.#loseOrderOf(piece);
+    this.#pumpAll();
+  }
+
+  /** The two peers have the same contents: each may serve what the other was asked for. */
+  sameContents(a: string, b: string): void {
+    for (const order of this.#orders.values()) {
+      for (const [from, to] of [
+        [a, b],
+        [b, a],
+      ] as const) {
+        if (!order.sources.has(from) || order.sources.has(to) || !this.#peers.has(to)) continue;
+        order.sources.add(to);
+        this.#plan.addSource(order.pieces, to);
+      }
+    }
     this.#pumpAll();
   }
 

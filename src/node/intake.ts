@@ -165,7 +165,11 @@ export class Intake {
 
   #land(arrival: Arrival): void {
     this.#ready.push(arrival);
-    this.#landing ??= this.#landAll().finally(() => (this.#landing = undefined));
+    this.#landing ??= this.#landAll().finally(() => {
+      this.#landing = undefined;
+      // A local commit may have slipped in after the last group: it was told to wait for us.
+      this.#options.onLanded();
+    });
   }
 
   async #landAll(): Promise<void> {

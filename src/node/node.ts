@@ -57,7 +57,7 @@ import { formatAddress, parseAddress, Peers } from './peers.ts';
 import { Records } from './records.ts';
 import { diffReport, listEntries } from './reports.ts';
 import { PeerServer } from './server.ts';
-import { IntakeProblems, nodeStatus } from './status.ts';
+import { IntakeProblems, nodeState, nodeStatus, type StatusParts } from './status.ts';
 
 const NEXT_PORTS = 50;
 
@@ -348,6 +348,7 @@ class RunningNode implements NodeApi {
       walked: (link, messages) => this.#log.debug('walk complete', { peer: link.nodeId?.slice(0, 8), messages }),
       makeServer: (link) =>
         new PeerServer(link.channel, { read: (content, wanted) => this.#readContent(content, wanted) }, this.#body!.fetcher.listPage),
+      rootMoved: (link) => this.#rootMoved(link),
       chunks: (link, frame) => this.#body!.fetcher.onChunks(link.nodeId!, frame),
       reply: (link, message) => {
         if (message.type === 'fetched') this.#body!.fetcher.onFetched(link.nodeId!, message);
@@ -368,6 +369,7 @@ class RunningNode implements NodeApi {
   #ground(hello: Hello, ours: Hello): SessionGround {
     const { replica, folder } = this.#body!;
     const seen = this.#cursor(hello.nodeId);
+    const tree = replica.treeOf(ours.root);
     return {
       replica: {
         reader: replica.reader,
@@ -375,7 +377,7 @@ class RunningNode implements NodeApi {
         treeOf: (root) => replica.treeOf(root),
         inline: (item) => folder.inline(item),
       },
-      head: { root: ours.root, tree: replica.treeOf(ours.root) ?? replica.head.tree },
+      head: tree === undefined ? replica.head : { root: ours.root, tree },
       replicaId: replica.id,
       contains: seen?.replica === hello.replica ? seen.root : undefined,
       initiator: this.#identity.nodeId < hello.nodeId,
@@ -441,6 +443,16 @@ class RunningNode implements NodeApi {
     this.#stateMayHaveChanged();
   }
 
+  /** Peers with one root have the same contents: what is being fetched from one may come from the other too. */
+  #rootMoved(link: PeerLink): void {
+    const root = link.session?.peerRoot;
+    if (root === undefined) return;
+    for (const other of this.#peers.links.values()) {
+      if (other === link || other.session === undefined || !equalBytes(other.session.peerRoot, root)) continue;
+      this.#body!.fetcher.sameContents(link.nodeId!, other.nodeId!);
+    }
+  }
+
   #confirmed(link: PeerLink, root: Uint8Array): void {
     link.lastAckMs = realClock.monotonicMs();
     this.#confirmations.confirmed(link.nodeId!, root);
@@ -457,8 +469,8 @@ class RunningNode implements NodeApi {
   }
 
   #stateMayHaveChanged(): void {
-    if (this.#listeners.size === 0 || this.#closing !== undefined) return;
-    const { state } = this.status();
+    if (this.#closing !== undefined) return;
+    const state = nodeState(this.#statusParts());
     if (state === 'in-sync') this.#problems.clear();
     if (state === this.#lastState) return;
     this.#lastState = state;
@@ -473,7 +485,11 @@ class RunningNode implements NodeApi {
   }
 
   status(): NodeStatus {
-    return nodeStatus({
+    return nodeStatus(this.#statusParts());
+  }
+
+  #statusParts(): StatusParts {
+    return {
       body: this.#body,
       options: this.#options,
       identity: this.#identity,
@@ -482,7 +498,7 @@ class RunningNode implements NodeApi {
       confirmations: this.#confirmations,
       problems: this.#problems,
       clock: realClock,
-    });
+    };
   }
 
   #ownOrListenAddress(): string {

@@ -42,6 +42,8 @@ export interface LinkHost {
   confirmed(link: PeerLink, root: Uint8Array): void;
   walked(link: PeerLink, messages: number): void;
   makeServer(link: PeerLink): PeerServer;
+  /** The peer told another root than before. */
+  rootMoved(link: PeerLink): void;
   chunks(link: PeerLink, frame: ChunkFrame): Promise<void>;
   reply(link: PeerLink, message: MessageOf<'list-pages-reply'> | MessageOf<'fetched'>): void;
 }
@@ -66,7 +68,7 @@ export class PeerLink {
   #wakeAtMs = Number.POSITIVE_INFINITY;
   #closed = false;
   #admission: Promise<void> = Promise.resolve();
-  readonly #listings: { resolve(listing: Listing): void; reject(error: unknown): void }[] = [];
+  readonly #listings: { readonly resolve: (listing: Listing) => void; readonly reject: (error: unknown) => void }[] = [];
   /** Newest commit of ours that the peer confirmed; kept by the host. */
   confirmedCommit = -1;
   lastAckMs: number | undefined;
@@ -245,6 +247,7 @@ export class PeerLink {
         return;
       default:
         this.step({ type: 'message', message });
+        if (message.type === 'root' || (message.type === 'entries' && message.root !== undefined)) this.#host.rootMoved(this);
     }
   }
 

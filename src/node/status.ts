@@ -68,7 +68,7 @@ export function nodeStatus(parts: StatusParts): NodeStatus {
     shareId: body === undefined ? '' : toHex(body.replica.share.id),
     replicaId: body?.replica.id ?? '',
     nodeId: identity.nodeId,
-    state: stateOf(parts, connected),
+    state: nodeState(parts),
     root: body === undefined ? '' : toHex(body.replica.head.root),
     entries: tree?.live ?? 0,
     bytes: tree?.bytes ?? 0,
@@ -92,14 +92,20 @@ export function nodeStatus(parts: StatusParts): NodeStatus {
   };
 }
 
-function stateOf({ body, problems, peers }: StatusParts, connected: readonly PeerStatus[]): NodeState {
+const DISK_TROUBLE: ReadonlySet<ErrorCode> = new Set(['DISK_FULL', 'IO_ERROR', 'FOLDER_MISSING', 'DATABASE_DAMAGED', 'FOLDER_READ_ONLY']);
+
+/** Cheap: asked on every commit. */
+export function nodeState({ body, problems, peers }: StatusParts): NodeState {
   if (body === undefined) return 'alone';
-  if (body.folder.held !== undefined) return 'held';
-  if (body.folder.problem !== undefined || body.replica.failure !== undefined) return 'degraded';
-  if (body.folder.scanning) return 'scanning';
-  if (connected.length === 0) return 'alone';
-  if (connected.every((peer) => peer.inSync) && body.intake.pending === 0) return 'in-sync';
-  const busy = body.intake.pending > 0 || [...peers.links.values()].some((link) => link.session?.busy === true);
+  const { folder, replica, intake } = body;
+  if (folder.held !== undefined) return 'held';
+  if (folder.problem !== undefined || replica.failure !== undefined || problems.list.some(({ code }) => DISK_TROUBLE.has(code)))
+    return 'degraded';
+  if (folder.scanning) return 'scanning';
+  const sessions = [...peers.links.values()].flatMap(({ session }) => session ?? []);
+  if (sessions.length === 0) return 'alone';
+  if (sessions.every((session) => session.inSync) && intake.pending === 0) return 'in-sync';
+  const busy = intake.pending > 0 || sessions.some((session) => session.busy);
   return busy || problems.list.length === 0 ? 'syncing' : 'behind';
 }
 

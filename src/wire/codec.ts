@@ -31,7 +31,7 @@ const CHUNKS = 2;
 const OPTIONAL_TYPES_FROM = 64;
 const CAPABILITIES_MAX = 64;
 
-const packr = new Packr({ useRecords: false, moreTypes: false, int64AsType: 'number', variableMapSize: false, useFloat32: 0 });
+const packr = new Packr({ useRecords: false, moreTypes: false, int64AsType: 'number', variableMapSize: false });
 
 type Fields = readonly unknown[];
 

@@ -10,7 +10,7 @@ import {
 } from '../../src/base/limits.ts';
 import { singleChunk } from '../../src/content/content-list.ts';
 import { hash } from '../../src/content/hash.ts';
-import { birth, covers, EMPTY_CONTEXT, equalEntries, write, type Entry, type Value } from '../../src/entry/entry.ts';
+import { birth, covers, equalEntries, merge, retire, write, type Entry, type Value } from '../../src/entry/entry.ts';
 import { decodeEntry, encodeEntry, weighEntry } from '../../src/entry/entry-codec.ts';
 import { view } from '../../src/entry/view.ts';
 import { codeOf } from '../content/code-of.ts';
@@ -23,7 +23,7 @@ const content = singleChunk(hash('chunk', utf8('four kilobytes')));
 const file: Value = { kind: 'file', content, bytes: 4096, mode: 0o644, mtimeMs: 1_795_408_495_123 };
 
 function entryOf(value: Value, replica: string = A, sequence: number = 1): Entry {
-  return write(undefined, EMPTY_CONTEXT, { replica, sequence }, { wallMs: 1_795_408_495_123, counter: 0 }, value);
+  return write(undefined, [], { replica, sequence }, { wallMs: 1_795_408_495_123, counter: 0 }, value);
 }
 
 describe('entry codec', () => {
@@ -82,6 +82,15 @@ describe('entry codec', () => {
     );
     expect(accepted).toBeGreaterThan(100);
     expect(refused).toBeGreaterThan(100);
+  });
+
+  test('a retired version stays covered', () => {
+    const loser = entryOf({ kind: 'deleted' });
+    const both = write(loser, [], { replica: B, sequence: 1 }, { wallMs: 2, counter: 0 }, file);
+    const decoded = decodeEntry(encodeEntry(retire(both, [{ replica: A, sequence: 1 }])));
+    expect(decoded.versions.map(({ dot }) => dot)).toEqual([{ replica: B, sequence: 1 }]);
+    expect(decoded.context).toEqual(both.context);
+    expect(merge(decoded, loser)).toBe(decoded);
   });
 
   test('an entry as most are takes 60 bytes', () => {
@@ -189,7 +198,7 @@ describe('weight', () => {
   test('is that of what the entry shows', () => {
     fc.assert(
       fc.property(anyEntry, (entry) => {
-        const value = view(entry).winner?.value;
+        const value = view(entry).winner?.version.value;
         const bytes = value === undefined ? 0 : value.kind === 'record' ? value.data.length : 'bytes' in value ? value.bytes : 0;
         expect(weighEntry(key, encodeEntry(entry))).toEqual({ live: value === undefined ? 0 : 1, bytes });
       }),
@@ -213,18 +222,12 @@ describe('weight', () => {
 test('entry vectors hold', () => {
   const edited = write(
     entryOf(file),
-    entryOf(file).context,
+    [{ replica: A, sequence: 1 }],
     { replica: B, sequence: 300 },
     { wallMs: 1_795_408_500_000, counter: 3 },
     file,
   );
-  const conflict = write(
-    edited,
-    EMPTY_CONTEXT,
-    { replica: 'ffeeddccbbaa9988', sequence: 2 },
-    { wallMs: 0, counter: 65_535 },
-    { kind: 'deleted' },
-  );
+  const conflict = write(edited, [], { replica: 'ffeeddccbbaa9988', sequence: 2 }, { wallMs: 0, counter: 65_535 }, { kind: 'deleted' });
   const found = (path: string, value: Parameters<typeof birth>[1]) => ({ key: path, ...plainEntry(birth(utf8(path), value)) });
   const entries: Entry[] = [
     entryOf(file),

@@ -6,12 +6,12 @@ import { EMPTY_CONTENT } from '../../src/content/content-list.ts';
 import {
   birth,
   contains,
-  EMPTY_CONTEXT,
   equalEntries,
   isBirth,
   merge,
+  retire,
   write,
-  type Context,
+  type Dot,
   type Entry,
   type FoundValue,
   type ReplicaId,
@@ -19,7 +19,7 @@ import {
 } from '../../src/entry/entry.ts';
 import { view } from '../../src/entry/view.ts';
 import { codeOf } from '../content/code-of.ts';
-import { anyValue, fewValues, History, plainEntry, steps } from './history.ts';
+import { anyValue, fewValues, History, nameOf, plainEntry, steps } from './history.ts';
 
 const A = '00000000000000aa';
 const B = '00000000000000bb';
@@ -28,8 +28,19 @@ function record(text: string): Value {
   return { kind: 'record', data: utf8(text) };
 }
 
-function put(entry: Entry | undefined, seen: Context, replica: ReplicaId, sequence: number, text: string): Entry {
+function put(entry: Entry | undefined, seen: readonly Dot[], replica: ReplicaId, sequence: number, text: string): Entry {
   return write(entry, seen, { replica, sequence }, { wallMs: sequence, counter: 0 }, record(text));
+}
+
+function dotsOf(entry: Entry): Dot[] {
+  return entry.versions.map(({ dot }) => dot);
+}
+
+/** The versions of these texts. */
+function dotsAt(entry: Entry, ...wanted: readonly string[]): Dot[] {
+  return entry.versions
+    .filter(({ value }) => value.kind === 'record' && wanted.includes(Buffer.from(value.data).toString()))
+    .map(({ dot }) => dot);
 }
 
 function texts(entry: Entry): string[] {
@@ -37,13 +48,123 @@ function texts(entry: Entry): string[] {
 }
 
 /** Three states out of one history: any of them may know more than, less than or other things than the rest. */
-const threeStates = fc
+const threeStates: fc.Arbitrary<[Entry, Entry, Entry]> = fc
   .tuple(steps(fewValues, 40), fc.nat(), fc.nat(), fc.nat())
+  .filter(([plan]) => plan.some(({ type }) => type === 'write' || type === 'find'))
   .map(([plan, ...picks]) => {
     const { states } = new History(plan);
-    return picks.map((pick) => states[pick % Math.max(states.length, 1)]!);
-  })
-  .filter((states) => states.every((state) => state !== undefined)) as fc.Arbitrary<[Entry, Entry, Entry]>;
+    const [a, b, c] = picks.map((pick) => states[pick % states.length]!);
+    return [a!, b!, c!];
+  });
+
+/** Calls `check` with many histories; the values are few, so that equal ones meet. */
+function inHistories(check: (history: History, replica: number) => void, values: fc.Arbitrary<Value> = fewValues): History[] {
+  const done: History[] = [];
+  fc.assert(
+    fc.property(steps(values, 40), (plan) => {
+      done.push(new History(plan, check));
+    }),
+    { numRuns: 400 },
+  );
+  return done;
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
+
+describe('an entry in honest histories', () => {
+  test('holds just the versions that no write had seen and that nobody retired', () => {
+    let concurrent = 0;
+    const check = (history: History, replica: number): void => {
+      const live = history.liveInModel(replica);
+      const entry = history.entries[replica];
+      expect(entry?.versions ?? []).toEqual(live);
+      expect(entry?.context ?? new Map()).toEqual(history.contextInModel(replica));
+      if (live.length > 1) concurrent++;
+    };
+    const histories = [...inHistories(check), ...inHistories(check, anyValue)];
+    expect(concurrent).toBeGreaterThan(1000);
+    expect(sum(histories.map(({ counts }) => counts.retired))).toBeGreaterThan(200);
+    expect(sum(histories.map(({ counts }) => counts.retiredAsWinner))).toBeGreaterThan(5);
+    expect(sum(histories.map(({ counts }) => counts.births))).toBeGreaterThan(200);
+  });
+
+  test('shows the newest version that is alive', () => {
+    inHistories((history, replica) => {
+      expect(view(history.entries[replica]).winner?.version).toEqual(history.winnerInModel(replica));
+    });
+  });
+
+  test('is never without a version, whichever two states meet', () => {
+    let crossed = 0;
+    for (const { states } of inHistories(() => {})) {
+      for (const a of states) {
+        for (const b of states) {
+          const both = merge(a, b);
+          expect(both.versions.length).toBeGreaterThan(0);
+          const lost = [...a.versions, ...b.versions].filter(
+            ({ dot }) => !both.versions.some((other) => nameOf(other.dot) === nameOf(dot)),
+          );
+          if (lost.some((version) => a.versions.includes(version)) && lost.some((version) => b.versions.includes(version))) crossed++;
+        }
+      }
+    }
+    expect(crossed).toBeGreaterThan(100);
+  });
+
+  test('only grows by what is done to it', () => {
+    inHistories((history, replica) => {
+      const entry = history.entries[replica];
+      if (entry === undefined) return;
+      const { winner, others } = view(entry);
+      const written = write(
+        entry,
+        winner?.dots ?? [],
+        { replica: 'eeeeeeeeeeeeeeee', sequence: 1 },
+        { wallMs: 100, counter: 0 },
+        record('new'),
+      );
+      expect(contains(written, entry)).toBe(true);
+      expect(contains(entry, written)).toBe(false);
+      for (const { dots } of others) {
+        const retired = retire(entry, dots);
+        expect(contains(retired, entry)).toBe(true);
+        expect(contains(entry, retired)).toBe(false);
+        expect(merge(entry, retired)).toEqual(retired);
+      }
+    });
+  });
+
+  test('keeps its conflict copies when the winner is edited', () => {
+    let copies = 0;
+    inHistories((history, replica) => {
+      const entry = history.entries[replica];
+      const { winner, others } = view(entry);
+      if (entry === undefined || winner === undefined) return;
+      const dot = { replica: 'eeeeeeeeeeeeeeee', sequence: 1 };
+      const edited = view(write(entry, winner.dots, dot, { wallMs: 100, counter: 0 }, record('edited')));
+      expect(edited.winner?.dots).toEqual([dot]);
+      expect(edited.others).toEqual(others);
+      copies += others.length;
+    });
+    expect(copies).toBeGreaterThan(500);
+  });
+
+  test('loses a conflict copy that is retired, and nothing else', () => {
+    let copies = 0;
+    inHistories((history, replica) => {
+      const entry = history.entries[replica];
+      const { winner, others } = view(entry);
+      if (entry === undefined) return;
+      for (const other of others) {
+        expect(view(retire(entry, other.dots))).toEqual({ ...view(entry), winner, others: others.filter((left) => left !== other) });
+        copies++;
+      }
+    });
+    expect(copies).toBeGreaterThan(500);
+  });
+});
 
 describe('merge', () => {
   test('is commutative, associative and idempotent', () => {
@@ -72,24 +193,6 @@ describe('merge', () => {
     );
   });
 
-  test('keeps every version that no write had seen, and no other', () => {
-    let concurrent = 0;
-    fc.assert(
-      fc.property(steps(anyValue), (plan) => {
-        const done = new History(plan, (history, replica) => {
-          const entry = history.entries[replica];
-          const live = history.liveInModel(replica);
-          const inModel = live.map(({ dot, value }) => `${dot.replica}:${dot.sequence} ${value.kind}`).sort();
-          expect((entry?.versions ?? []).map(({ dot, value }) => `${dot.replica}:${dot.sequence} ${value.kind}`)).toEqual(inModel);
-          if (live.length > 1) concurrent++;
-        });
-        expect(done.states.every(({ versions }) => versions.length > 0)).toBe(true);
-      }),
-      { numRuns: 400 },
-    );
-    expect(concurrent).toBeGreaterThan(100);
-  });
-
   test('makes all replicas and their views equal once all is exchanged', () => {
     fc.assert(
       fc.property(steps(fewValues), fc.nat(3), (plan, first) => {
@@ -110,7 +213,7 @@ describe('merge', () => {
   test('a dot used twice ends the same on both sides', () => {
     fc.assert(
       fc.property(anyValue, anyValue, (one, two) => {
-        const of = (value: Value): Entry => write(undefined, EMPTY_CONTEXT, { replica: A, sequence: 1 }, { wallMs: 1, counter: 0 }, value);
+        const of = (value: Value): Entry => write(undefined, [], { replica: A, sequence: 1 }, { wallMs: 1, counter: 0 }, value);
         expect(plainEntry(merge(of(one), of(two)))).toEqual(plainEntry(merge(of(two), of(one))));
         expect(equalEntries(of(one), of(two))).toBe(JSON.stringify(plainEntry(of(one))) === JSON.stringify(plainEntry(of(two))));
       }),
@@ -119,7 +222,7 @@ describe('merge', () => {
   });
 
   test('a longer context alone is something new', () => {
-    const short = put(undefined, EMPTY_CONTEXT, A, 1, 'a');
+    const short = put(undefined, [], A, 1, 'a');
     const long: Entry = { ...short, context: new Map([...short.context, [B, 4]]) };
     expect(equalEntries(short, long) || equalEntries(long, short)).toBe(false);
     expect(contains(short, long)).toBe(false);
@@ -132,44 +235,69 @@ describe('merge', () => {
       [A, 1],
       [B, 1],
     ]);
-    const a: Entry = { ...put(undefined, EMPTY_CONTEXT, A, 1, 'a'), context };
-    const b: Entry = { ...put(undefined, EMPTY_CONTEXT, B, 1, 'b'), context };
+    const a: Entry = { ...put(undefined, [], A, 1, 'a'), context };
+    const b: Entry = { ...put(undefined, [], B, 1, 'b'), context };
     expect(codeOf(() => merge(a, b))).toBe('BAD_MESSAGE');
   });
 
   test('an entry does not outgrow its limits', () => {
     const name = (n: number): ReplicaId => n.toString(16).padStart(16, '0');
     let crowd: Entry | undefined;
-    for (let n = 1; n <= VERSIONS_MAX; n++) crowd = put(crowd, EMPTY_CONTEXT, name(n), 1, String(n));
+    for (let n = 1; n <= VERSIONS_MAX; n++) crowd = put(crowd, [], name(n), 1, String(n));
     expect(crowd!.versions.length).toBe(VERSIONS_MAX);
-    const one = put(undefined, EMPTY_CONTEXT, 'f'.repeat(16), 1, 'one');
-    expect(codeOf(() => put(crowd, EMPTY_CONTEXT, name(9999), 1, 'x'))).toBe('LIMIT_EXCEEDED');
+    const one = put(undefined, [], 'f'.repeat(16), 1, 'one');
+    expect(codeOf(() => put(crowd, [], name(9999), 1, 'x'))).toBe('LIMIT_EXCEEDED');
     expect(codeOf(() => merge(crowd, one))).toBe('LIMIT_EXCEEDED');
-    const long = new Map(Array.from({ length: CONTEXT_REPLICAS_MAX }, (_, n) => [name(n + 1), 1]));
-    expect(codeOf(() => put(undefined, long, name(1), 2, 'x'))).toBeUndefined();
-    expect(codeOf(() => put(undefined, long, name(9999), 1, 'x'))).toBe('LIMIT_EXCEEDED');
+    const context = new Map(Array.from({ length: CONTEXT_REPLICAS_MAX }, (_, n) => [name(n + 1), 1]));
+    const long: Entry = { ...put(undefined, [], name(1), 1, 'one'), context };
+    expect(codeOf(() => put(long, [], name(1), 2, 'x'))).toBeUndefined();
+    expect(codeOf(() => put(long, [], name(9999), 1, 'x'))).toBe('LIMIT_EXCEEDED');
+    expect(codeOf(() => merge(long, one))).toBe('LIMIT_EXCEEDED');
   });
 });
 
 describe('write', () => {
   test('replaces what its author had seen, and leaves the rest beside it', () => {
-    const first = put(undefined, EMPTY_CONTEXT, A, 1, 'one');
-    const second = put(first, first.context, A, 2, 'two');
+    const first = put(undefined, [], A, 1, 'one');
+    const second = put(first, dotsOf(first), A, 2, 'two');
     expect(texts(second)).toEqual(['two']);
-    const beside = put(second, first.context, B, 1, 'beside');
+    const beside = put(second, dotsOf(first), B, 1, 'beside');
     expect(texts(beside)).toEqual(['two', 'beside']);
-    expect(texts(put(beside, beside.context, B, 2, 'end'))).toEqual(['end']);
+    expect(texts(put(beside, dotsOf(beside), B, 2, 'end'))).toEqual(['end']);
     expect(texts(merge(second, first))).toEqual(['two']);
   });
 
+  test('an older conflict copy survives a write that saw only the newer winner of the same replica', () => {
+    const mine = put(undefined, [], A, 1, 'mine');
+    const both = put(mine, [], B, 2, 'theirs');
+    const edited = put(both, dotsAt(both, 'theirs'), A, 3, 'theirs, edited by me');
+    expect(texts(edited)).toEqual(['mine', 'theirs, edited by me']);
+    // The context that covers A:3 covers A:1 too: only exact dots tell that the author saw A:3 alone.
+    const again = put(edited, view(edited).winner!.dots, B, 4, 'edited again');
+    expect(texts(again)).toEqual(['mine', 'edited again']);
+    for (const older of [mine, both, edited]) {
+      expect(texts(merge(again, older))).toEqual(['mine', 'edited again']);
+      expect(texts(merge(older, again))).toEqual(['mine', 'edited again']);
+    }
+    expect(view(again).others.map(({ dots }) => dots)).toEqual([[{ replica: A, sequence: 1 }]]);
+  });
+
+  test('having seen what is not known here replaces nothing, here or elsewhere', () => {
+    const elsewhere = put(put(undefined, [], A, 1, 'older'), [], A, 2, 'newer');
+    const here = put(undefined, dotsAt(elsewhere, 'newer'), B, 3, 'here');
+    expect(here.context).toEqual(new Map([[B, 3]]));
+    expect(texts(merge(here, elsewhere))).toEqual(['older', 'newer', 'here']);
+  });
+
   test('a dot is used once', () => {
-    const first = put(undefined, EMPTY_CONTEXT, A, 1, 'one');
-    expect(() => put(first, EMPTY_CONTEXT, A, 1, 'again')).toThrow(/a dot names one write/);
-    expect(() => put(undefined, new Map([[A, 5]]), A, 5, 'again')).toThrow(/a dot names one write/);
+    const first = put(undefined, [], A, 2, 'one');
+    expect(() => put(first, [], A, 2, 'again')).toThrow(/a dot names one write/);
+    expect(() => put(first, dotsOf(first), A, 2, 'again')).toThrow(/a dot names one write/);
+    expect(() => put(first, [], A, 1, 'earlier')).toThrow(/a dot names one write/);
   });
 
   test('takes no value that cannot be encoded', () => {
-    const attempt = (value: Value) => () => write(undefined, EMPTY_CONTEXT, { replica: A, sequence: 1 }, { wallMs: 1, counter: 0 }, value);
+    const attempt = (value: Value) => () => write(undefined, [], { replica: A, sequence: 1 }, { wallMs: 1, counter: 0 }, value);
     const file: Value = { kind: 'file', content: EMPTY_CONTENT, bytes: 0, mode: 0o644, mtimeMs: 0 };
     expect(attempt(file)).not.toThrow();
     expect(attempt({ ...file, mtimeMs: 0.5 })).toThrow(/mtimeMs/);
@@ -181,6 +309,55 @@ describe('write', () => {
     expect(attempt({ kind: 'symlink', target: new Uint8Array(0) })).toThrow(/target/);
     expect(attempt({ kind: 'symlink', target: utf8('a\0b') })).toThrow(/target/);
     expect(attempt({ kind: 'symlink', target: new Uint8Array(LINK_TARGET_BYTES_MAX + 1).fill(65) })).toThrow(/target/);
+  });
+});
+
+describe('retire', () => {
+  const loser = put(undefined, [], A, 1, 'loser');
+  const both = put(loser, [], B, 2, 'winner');
+
+  test('takes a conflict copy away everywhere, for good', () => {
+    const retired = retire(both, dotsAt(both, 'loser'));
+    expect(texts(retired)).toEqual(['winner']);
+    expect(retired.context).toEqual(both.context);
+    for (const older of [loser, both]) {
+      expect(plainEntry(merge(older, retired))).toEqual(plainEntry(retired));
+      expect(merge(retired, older)).toBe(retired);
+    }
+  });
+
+  test('leaves what was made of the copy elsewhere', () => {
+    const edited = put(both, dotsAt(both, 'loser'), A, 3, 'loser, edited');
+    const retired = retire(both, dotsAt(both, 'loser'));
+    expect(texts(merge(edited, retired))).toEqual(['loser, edited', 'winner']);
+    expect(texts(merge(retired, edited))).toEqual(['loser, edited', 'winner']);
+  });
+
+  test('changes nothing where nothing of it is alive, or where nothing would be left', () => {
+    expect(retire(both, [])).toBe(both);
+    expect(retire(both, [{ replica: A, sequence: 7 }])).toBe(both);
+    expect(retire(both, dotsOf(both))).toBe(both);
+    expect(retire(loser, dotsOf(loser))).toBe(loser);
+    const retired = retire(both, dotsAt(both, 'loser'));
+    expect(retire(retired, dotsAt(both, 'loser'))).toBe(retired);
+  });
+
+  test('a copy that wins meanwhile, because the winner was deleted, goes as well', () => {
+    const deleted = write(both, dotsAt(both, 'winner'), { replica: B, sequence: 3 }, { wallMs: 3, counter: 0 }, { kind: 'deleted' });
+    expect(view(deleted).winner?.version.dot).toEqual({ replica: A, sequence: 1 });
+    expect(texts(retire(deleted, dotsAt(both, 'loser')))).toEqual(['deleted']);
+  });
+
+  test('relies on stamps that are greater than those they replace', () => {
+    const dot = { replica: A, sequence: 3 };
+    const edit = (wallMs: number): Entry => write(both, dotsAt(both, 'winner'), dot, { wallMs, counter: 0 }, record('edited'));
+    const here = retire(both, dotsAt(both, 'loser'));
+    expect(texts(merge(here, edit(3)))).toEqual(['edited']);
+    // An edit that is older than all there is becomes a conflict copy. Once it is retired, the copy that was retired here
+    // is all that is left there: so a clock that has seen less than its replica breaks the entry.
+    const backdated = retire(edit(0), [dot]);
+    expect(texts(backdated)).toEqual(['loser']);
+    expect(codeOf(() => merge(here, backdated))).toBe('BAD_MESSAGE');
   });
 });
 
@@ -239,8 +416,8 @@ describe('birth', () => {
 
   test('a host that lost its database neither resurrects nor conflicts', () => {
     const found = birth(key, file);
-    const edited = put(found, found.context, A, 1, 'edited');
-    const deleted = write(found, found.context, { replica: A, sequence: 1 }, { wallMs: 5, counter: 0 }, { kind: 'deleted' });
+    const edited = put(found, dotsOf(found), A, 1, 'edited');
+    const deleted = write(found, dotsOf(found), { replica: A, sequence: 1 }, { wallMs: 5, counter: 0 }, { kind: 'deleted' });
     expect(merge(edited, birth(key, file))).toBe(edited);
     expect(merge(birth(key, file), deleted)).toEqual(deleted);
     const other = birth(key, { ...file, mtimeMs: 7 });

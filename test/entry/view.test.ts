@@ -3,9 +3,9 @@ import { describe, expect, test } from 'vitest';
 import { utf8 } from '../../src/base/bytes.ts';
 import { EMPTY_CONTENT, singleChunk } from '../../src/content/content-list.ts';
 import { hash } from '../../src/content/hash.ts';
-import type { Entry, Value, Version } from '../../src/entry/entry.ts';
-import { conflictName, sameValue, view } from '../../src/entry/view.ts';
-import { fewValues, History, steps } from './history.ts';
+import type { Dot, Entry, Value, Version } from '../../src/entry/entry.ts';
+import { conflictName, sameValue, view, type Shown } from '../../src/entry/view.ts';
+import { fewValues, History, nameOf, steps } from './history.ts';
 
 const DELETED: Value = { kind: 'deleted' };
 const ONE: Value = { kind: 'record', data: utf8('one') };
@@ -21,55 +21,79 @@ function entryOf(...made: readonly (readonly [wallMs: number, value: Value])[]):
   return { versions, context: new Map(versions.map(({ dot }) => [dot.replica, dot.sequence])) };
 }
 
+/** The group of these versions of an entry, counted from 0: the first is the one to show. */
+function group(entry: Entry, ...at: readonly number[]): Shown {
+  return { version: entry.versions[at[0]!]!, dots: dots(entry, ...at) };
+}
+
+function dots(entry: Entry, ...at: readonly number[]): Dot[] {
+  return at.map((index) => entry.versions[index]!.dot);
+}
+
 describe('view', () => {
   test('of nothing is nothing', () => {
-    expect(view(undefined)).toEqual({ winner: undefined, others: [], dots: new Map() });
+    expect(view(undefined)).toEqual({ winner: undefined, others: [], buried: [] });
   });
 
   test('the newest wins, the others are beside it, newest first', () => {
     const three: Value = { kind: 'directory', mode: 0o755 };
     const entry = entryOf([5, ONE], [9, TWO], [7, three]);
-    expect(view(entry).winner).toBe(entry.versions[1]);
-    expect(view(entry).others).toEqual([entry.versions[2], entry.versions[0]]);
-    expect(view(entry).dots).toBe(entry.context);
+    expect(view(entry)).toEqual({ winner: group(entry, 1), others: [group(entry, 2), group(entry, 0)], buried: [] });
+    expect(view(entry).winner?.version).toBe(entry.versions[1]);
   });
 
   test('of equal stamps the greater replica wins', () => {
     const entry = entryOf([5, ONE], [5, TWO]);
-    expect(view(entry).winner).toBe(entry.versions[1]);
+    expect(view(entry)).toEqual({ winner: group(entry, 1), others: [group(entry, 0)], buried: [] });
   });
 
-  test('an edit hides a newer tombstone that had not seen it', () => {
+  test('an edit hides a newer tombstone that had not seen it, and whoever sees the edit has seen both', () => {
     const entry = entryOf([5, ONE], [9, DELETED]);
-    expect(view(entry)).toEqual({ winner: entry.versions[0], others: [], dots: entry.context });
+    expect(view(entry)).toEqual({ winner: { version: entry.versions[0], dots: dots(entry, 0, 1) }, others: [], buried: dots(entry, 1) });
+  });
+
+  test('a tombstone goes with the winner, not with a conflict copy', () => {
+    const entry = entryOf([5, ONE], [7, DELETED], [6, TWO]);
+    expect(view(entry)).toEqual({ winner: group(entry, 2, 1), others: [group(entry, 0)], buried: dots(entry, 1) });
   });
 
   test('tombstones alone show nothing, and are seen', () => {
     const entry = entryOf([5, DELETED], [9, DELETED]);
-    expect(view(entry)).toEqual({ winner: undefined, others: [], dots: entry.context });
+    expect(view(entry)).toEqual({ winner: undefined, others: [], buried: dots(entry, 0, 1) });
   });
 
   test('equal values are one, and the newest stands for them', () => {
     const file = (mtimeMs: number): Value => ({ kind: 'file', content: EMPTY_CONTENT, bytes: 0, mode: 0o644, mtimeMs });
     const entry = entryOf([5, file(1)], [9, file(2)], [7, file(3)]);
-    expect(view(entry)).toEqual({ winner: entry.versions[1], others: [], dots: entry.context });
+    expect(view(entry)).toEqual({ winner: group(entry, 1, 2, 0), others: [], buried: [] });
     const mixed = entryOf([5, ONE], [9, TWO], [6, ONE]);
-    expect(view(mixed).others).toEqual([mixed.versions[2]]);
+    expect(view(mixed)).toEqual({ winner: group(mixed, 1), others: [group(mixed, 2, 0)], buried: [] });
   });
 
-  test('shows each live value once, and nothing else', () => {
+  test('shows each live value once, and each version in one group', () => {
+    let groups = 0;
     fc.assert(
       fc.property(steps(fewValues), (plan) => {
         for (const entry of new History(plan).states) {
-          const { winner, others } = view(entry);
+          const { winner, others, buried } = view(entry);
           const shown = winner === undefined ? [] : [winner, ...others];
           const live = entry.versions.filter(({ value }) => value.kind !== 'deleted');
-          for (const version of live) expect(shown.filter(({ value }) => sameValue(value, version.value)).length).toBe(1);
-          expect(shown.every((version) => live.includes(version))).toBe(true);
+          for (const version of live) {
+            const [own, ...more] = shown.filter(({ version: { value } }) => sameValue(value, version.value));
+            expect(more).toEqual([]);
+            expect(own!.dots).toContainEqual(version.dot);
+          }
+          expect(shown.every(({ version }) => live.includes(version))).toBe(true);
+          // Every dot is in one place; tombstones are in the winner's group too, so that an edit of it replaces them.
+          const all = [...shown.flatMap((one) => one.dots), ...(winner === undefined ? buried : [])];
+          expect(all.map(nameOf).sort()).toEqual(entry.versions.map(({ dot }) => nameOf(dot)).sort());
+          expect(buried).toEqual(entry.versions.filter(({ value }) => value.kind === 'deleted').map(({ dot }) => dot));
+          if (others.length > 0) groups++;
         }
       }),
-      { numRuns: 100 },
+      { numRuns: 200 },
     );
+    expect(groups).toBeGreaterThan(100);
   });
 });
 

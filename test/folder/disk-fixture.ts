@@ -18,7 +18,7 @@ import { Replica, type Mutation } from '../../src/replica/replica.ts';
 import { createShare } from '../../src/replica/share.ts';
 import * as keyspace from '../../src/store/keyspace.ts';
 import { MemoryStore } from '../../src/store/memory-store.ts';
-import type { Store } from '../../src/store/store.ts';
+import type { Operation, Range, Row, Store, WriteOptions } from '../../src/store/store.ts';
 
 export class TestClock implements Clock {
   ms = Date.now();
@@ -45,6 +45,30 @@ export interface Chunked {
   readonly id: ContentId;
   readonly data: Uint8Array;
   readonly refs: readonly (ChunkRef & { readonly offset: number })[];
+}
+
+class Killed extends Error {}
+
+class DyingStore implements Store {
+  readonly #store: Store;
+  #writesLeft: number;
+
+  constructor(store: Store, writes: number) {
+    this.#store = store;
+    this.#writesLeft = writes;
+  }
+  get(key: Uint8Array): Uint8Array | undefined {
+    return this.#store.get(key);
+  }
+  async write(operations: readonly Operation[], options: WriteOptions): Promise<void> {
+    if (this.#writesLeft-- <= 0) throw new Killed();
+    return this.#store.write(operations, options);
+  }
+  iterate(range: Range): AsyncIterable<readonly Row[]> {
+    return this.#store.iterate(range);
+  }
+  async close(): Promise<void> {}
+  async [Symbol.asyncDispose](): Promise<void> {}
 }
 
 export class Fixture {
@@ -84,16 +108,16 @@ export class Fixture {
     this.materialiser = new Materialiser({ root, replica, staging, trash, gate, writeThread, clock, log: silentLog, minFreeBytes });
   }
 
-  /** The rows as they are now, in a store of their own. */
-  async snapshot(): Promise<Store> {
-    const copy = new MemoryStore();
-    for await (const rows of this.store.iterate({ gte: Buffer.of(0), lt: Buffer.of(0xff) })) {
-      await copy.write(
-        rows.map(([key, value]) => ({ type: 'put', key, value })),
-        { durable: true },
-      );
+  /** As after a kill: `run` dies at its write number `writes` to the database, the disk stays as it is then. */
+  async kill(writes: number, run: () => Promise<unknown>): Promise<void> {
+    const { store } = this;
+    await this.open(new DyingStore(store, writes));
+    try {
+      await run();
+    } catch (error) {
+      if (!(error instanceof Killed)) throw error;
     }
-    return copy;
+    await this.open(store);
   }
 
   chunk(data: Uint8Array | string): Chunked {
