@@ -13,10 +13,8 @@ import { z } from 'zod';
 import { messageOf, SamerootError } from '../base/errors.ts';
 import { NAME_TEXT_BYTES_MAX, PEERS_MAX } from '../base/limits.ts';
 import type { Address, NodeOptions } from '../node/node-api.ts';
+import { DEFAULTS, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, LOG_LEVELS, type LogLevel } from './defaults.ts';
 import { DURATION_MS_MAX, parseAddress, parseDuration, parseSize } from './quantities.ts';
-
-export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** What `start` and `sync` need beyond the folder. */
 export interface StartConfig {
@@ -26,22 +24,9 @@ export interface StartConfig {
   readonly logLevel: LogLevel | undefined;
 }
 
-export const DEFAULTS = {
-  listen: { host: '127.0.0.1', port: 7440 },
-  http: { host: '127.0.0.1', port: 0 },
-  pullEvery: '30s',
-  settle: '300ms',
-  rescan: '1h',
-  inviteExpires: '1h',
-  waitTimeout: '60s',
-} as const;
-
 /** Below these a timer would do nothing else than run. */
 const PULL_EVERY_MS_MIN = 100;
 const RESCAN_MS_MIN = 1000;
-/** Items in one answer of a list. */
-export const LIST_LIMIT_MAX = 10_000;
-export const LIST_LIMIT_DEFAULT = 1000;
 
 const text = z.string().min(1, 'must not be empty');
 const shareName = text.refine((name) => Buffer.byteLength(name) <= NAME_TEXT_BYTES_MAX, `must be at most ${NAME_TEXT_BYTES_MAX} bytes`);
@@ -110,6 +95,7 @@ export function loadStartConfig(sources: ConfigSources): StartConfig {
       shareName: settings.share ?? (basename(folder).slice(0, NAME_TEXT_BYTES_MAX / 4) || 'share'),
       listen: settings.listen ?? DEFAULTS.listen,
       listenAnyPort: settings.listen === undefined,
+      advertise: true,
       join: settings.join ?? [],
       token: settings.token,
       insecure: settings.insecure ?? false,

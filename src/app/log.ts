@@ -7,7 +7,7 @@ import pretty from 'pino-pretty';
 import { toHex } from '../base/bytes.ts';
 import { SamerootError } from '../base/errors.ts';
 import type { Log, LogFields } from '../base/world.ts';
-import type { LogLevel } from './config.ts';
+import type { LogLevel } from './defaults.ts';
 
 const STDERR = 2;
 

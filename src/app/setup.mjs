@@ -72,10 +72,7 @@ function installedByHand(lockText) {
   const wanted = JSON.parse(lockText).packages;
   const present = JSON.parse(noted).packages;
   const matches = (path) => present[path] !== undefined && present[path].version === wanted[path].version;
-  return (
-    Object.keys(wanted).every((path) => path === '' || wanted[path].optional === true || matches(path)) &&
-    Object.keys(present).every((path) => wanted[path] !== undefined && matches(path))
-  );
+  return Object.keys(wanted).every((path) => path === '' || wanted[path].optional === true || matches(path));
 }
 
 function needsInstall() {
@@ -110,23 +107,34 @@ function needsBuild() {
 
 let running;
 
-/** Runs a program with its output on our stderr: stdout belongs to the command that comes after us. */
-function run(program, args) {
+/** Runs a program. Its output goes to our stderr, because stdout belongs to the command that comes after us; `quiet` drops it. */
+function run(program, args, quiet = false) {
   return new Promise((resolve) => {
-    running = spawn(program, args, { cwd: top, stdio: ['ignore', 2, 2] });
+    running = spawn(program, args, { cwd: top, stdio: quiet ? 'ignore' : ['ignore', 2, 2] });
     running.on('error', () => resolve(127));
     running.on('close', (code) => resolve(code === null ? 1 : code));
   });
 }
 
+function runNpm(args, quiet) {
+  // The level is said, because `npm start --silent` hands its own down to us, and a failure would then have no reason.
+  const all = [...args, '--ignore-scripts', '--no-audit', '--no-fund', '--include=dev', '--include=optional', '--loglevel=error'];
+  const npm = process.env.npm_execpath;
+  return npm !== undefined && /\.c?js$/.test(npm) ? run(process.execPath, [npm, ...all], quiet) : run('npm', all, quiet);
+}
+
+/**
+ * `npm ci` first. It refuses a lock file that does not name the optional binaries of every platform, and a lock file
+ * made where the registry did not have them all does not; `npm install` takes the locked versions all the same.
+ */
 async function install() {
-  say('installing packages (npm ci)');
+  say('installing packages');
   // First: an install that is cut off must not look like a finished one.
   rmSync(installStamp, { force: true });
-  const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--include=dev', '--include=optional'];
-  const npm = process.env.npm_execpath;
-  const code = npm !== undefined && /\.c?js$/.test(npm) ? await run(process.execPath, [npm, ...args]) : await run('npm', args);
-  if (code !== 0) fail(`npm ci failed (${code}); check the network or the registry, then try again`);
+  if ((await runNpm(['ci'], true)) !== 0) {
+    const code = await runNpm(['install', '--no-save'], false);
+    if (code !== 0) fail(`npm install failed (${code}); check the network or the registry, then try again`);
+  }
   writeFileSync(installStamp, digest(readFileSync(join(top, 'package-lock.json'), 'utf8')));
 }
 

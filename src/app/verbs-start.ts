@@ -6,8 +6,9 @@ import { randomBytes } from 'node:crypto';
 import type { Log } from '../base/world.ts';
 import { startNode } from '../node/node.ts';
 import type { NodeApi, NodeStatus } from '../node/node-api.ts';
-import { DEFAULTS, loadStartConfig, type StartConfig } from './config.ts';
+import { loadStartConfig, type StartConfig } from './config.ts';
 import { removeDaemonFile, writeDaemonFile } from './daemon-file.ts';
+import { DEFAULTS } from './defaults.ts';
 import { EXIT } from './exit.ts';
 import { startHttp, withHttpAddress } from './http.ts';
 import { untilShareKnown } from './joining.ts';
@@ -37,6 +38,7 @@ export async function startVerb(context: VerbContext, flags: Readonly<Record<str
   await using http = await startHttp({ address: config.http, token, node: () => node, log });
   await using opened = await startNode(config.node, { log });
   node = opened;
+  using _events = logEvents(opened, log);
   using _daemonFile = announce(config.node.folder, { http: http.url, token });
   const json = flags['json'] === true;
   const cancel = new AbortController();
@@ -52,6 +54,14 @@ export async function startVerb(context: VerbContext, flags: Readonly<Record<str
   const code = await stop.requested;
   log.info('stopping', { signal: code - 128 });
   return EXIT.done;
+}
+
+function logEvents(node: NodeApi, log: Log): Disposable {
+  const end = node.onChange((event) => {
+    if (event.type === 'state') log.info('state', { state: event.state });
+    else if (event.type === 'transfer') log.debug('transfer', { phase: event.phase, peer: event.peer, ...event.detail });
+  });
+  return { [Symbol.dispose]: end };
 }
 
 function announce(folder: string, api: { readonly http: string; readonly token: string }): Disposable {

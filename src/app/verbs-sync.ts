@@ -81,6 +81,7 @@ async function run(
     ...loadStartConfig({ flags: { ...flags, folder }, environment: chosenEnvironment(context), currentFolder }).node,
     listen: LOOPBACK,
     listenAnyPort: false,
+    advertise: false,
     ...rest,
   });
   await using host = typeof inviter === 'string' ? await startNode(optionsFor(inviter, { token: undefined }), { log }) : undefined;

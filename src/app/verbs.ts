@@ -6,8 +6,8 @@
  */
 import { SamerootError } from '../base/errors.ts';
 import { VERSIONS_MAX } from '../base/limits.ts';
-import { LIST_LIMIT_MAX, LOG_LEVELS } from './config.ts';
-import { parseDuration } from './quantities.ts';
+import { DEFAULTS, LIST_LIMIT_MAX, LOG_LEVELS } from './defaults.ts';
+import { formatAddress, parseDuration } from './quantities.ts';
 import type { VerbContext } from './terminal.ts';
 
 /** As the command line gives them: `pullEvery` for `--pull-every`, and only those that were typed or have a default. */
@@ -86,14 +86,14 @@ function repeated(text: string, before: unknown): string[] {
 function settingOptions(): OptionSpec[] {
   return [
     { flags: '--join <host:port>', description: 'a peer with a running node; repeat it for more', parse: repeated },
-    option('--listen <host:port>', 'address for peers (default: 127.0.0.1:7440, or the next free port)'),
+    option('--listen <host:port>', `address for peers (default: ${formatAddress(DEFAULTS.listen)}, or the next free port)`),
     option('--http <host:port>', 'address of the API (default: 127.0.0.1 and any free port)'),
     option('--token <token>', 'the invitation of a host of the share; better in SAMEROOT_TOKEN, which `ps` does not show'),
     option('--share <name>', "name of a new share (default: the folder's name)"),
     option('--data <folder>', 'where the database lives (default: FOLDER/.sameroot)'),
-    option('--pull-every <duration>', 'ask each peer for its root this often (default: 30s)'),
-    option('--settle <duration>', 'take a change in when the file was quiet this long (default: 300ms)'),
-    option('--rescan <duration>', 'look at every file this often (default: 1h)'),
+    option('--pull-every <duration>', `ask each peer for its root this often (default: ${DEFAULTS.pullEvery})`),
+    option('--settle <duration>', `take a change in when the file was quiet this long (default: ${DEFAULTS.settle})`),
+    option('--rescan <duration>', `look at every file this often (default: ${DEFAULTS.rescan})`),
     option('--min-free <size>', 'stop taking in data below this free space (default: 1 % of the disk, at most 1GiB)'),
     option('--insecure', 'no encryption; loopback addresses only'),
     option('--config <file>', 'TOML file with the same names; a flag or SAMEROOT_NAME in the environment wins over it'),
@@ -168,7 +168,7 @@ function statusVerbs(context: VerbContext): readonly Verb[] {
         folderOption(),
         option('--root <hash>', 'wait for this root or a later one that contains it'),
         { flags: '--peers <names>', description: 'these peers only: names or node ids, separated by commas', parse: nameList },
-        durationOption('--timeout <duration>', 'give up after this time', '60s'),
+        durationOption('--timeout <duration>', 'give up after this time', DEFAULTS.waitTimeout),
       ],
       example: 'sameroot wait data --timeout 5m && start-training',
       action: async (options, folder) =>
@@ -201,7 +201,7 @@ function shareVerbs(context: VerbContext): readonly Verb[] {
       name: 'invite',
       summary: 'print the command that makes the next host join',
       usage: [FOLDER],
-      options: [folderOption(), durationOption('--expires <duration>', 'how long the invitation is good for', '1h')],
+      options: [folderOption(), durationOption('--expires <duration>', 'how long the invitation is good for', DEFAULTS.inviteExpires)],
       example: 'sameroot invite data --expires 24h',
       action: async (options, folder) =>
         (await import('./verbs-share.ts')).inviteVerb(context, { ...(options as { expires: number }), folder: folderOf(options, folder) }),

@@ -201,6 +201,7 @@ export class ByteReader {
         return value;
       }
       scale *= 0x80;
+      if (scale > Number.MAX_SAFE_INTEGER) throw badEncoding('a number is longer than any that is allowed');
     }
   }
 

@@ -52,6 +52,10 @@ export const CLOCK_AHEAD_MS_MAX: number = 3_600_000;
 export const MESSAGE_BYTES_MAX: number = 8 * MIB;
 export const CHUNK_FRAME_BYTES_MAX: number = MIB;
 export const WALK_MESSAGE_BYTES_GOAL: number = 256 * KIB;
+/** Each of the two packed lists of a walk message. */
+export const WALK_LIST_BYTES_MAX: number = MIB;
+/** The keys of such a list spelled out: on the wire a few bytes may stand for a long key. */
+export const WALK_LIST_KEY_BYTES_MAX: number = 8 * MIB;
 export const WALK_RANGES_MAX: number = 65_536;
 export const ENTRIES_MESSAGE_BYTES_GOAL: number = 256 * KIB;
 export const ENTRIES_PER_MESSAGE_MAX: number = 16_384;
@@ -60,7 +64,8 @@ export const ENTRIES_WINDOW_BYTES: number = 4 * MIB;
 /** Chunk bytes asked of one peer and not yet written. */
 export const FETCH_WINDOW_BYTES: number = 16 * MIB;
 export const FETCH_ITEMS_MAX: number = 4096;
-export const LIST_PAGES_PER_REQUEST_MAX: number = 512;
+/** Pages of 512 refs, as files that are mostly zeros have, must fit into one reply. */
+export const LIST_PAGES_PER_REQUEST_MAX: number = 256;
 /** Requests of one peer that wait to be served. */
 export const SERVE_QUEUE_MAX: number = 64;
 export const PEERS_MAX = 256;
@@ -96,9 +101,11 @@ export const DIRTY_PATHS_MAX = 20_000;
 assert(CHUNK_BYTES_MIN < CHUNK_BYTES_MAX, 'chunks: min < max');
 assert(2 ** CHUNK_MASK_BITS + CHUNK_BYTES_MIN < CHUNK_BYTES_MAX, 'chunks: the mean lies between min and max');
 assert(LIST_PAGE_REFS_MIN ** LIST_LEVEL_MAX > CONTENT_CHUNKS_MAX, 'the deepest list holds the most chunks');
+assert(LIST_PAGES_PER_REQUEST_MAX * (LIST_PAGE_REFS_MAX * 42 + 8) < MESSAGE_BYTES_MAX, 'a message holds the largest list pages');
 assert(CHUNK_BYTES_MAX + KIB < CHUNK_FRAME_BYTES_MAX, 'a frame holds the largest chunk');
 assert(CHUNK_FRAME_BYTES_MAX < MESSAGE_BYTES_MAX, 'a message holds a frame');
-assert(WALK_MESSAGE_BYTES_GOAL < MESSAGE_BYTES_MAX, 'a message holds a walk step');
+assert(WALK_LIST_BYTES_MAX * 2 + KIB < MESSAGE_BYTES_MAX, 'a message holds a walk step');
+assert(WALK_MESSAGE_BYTES_GOAL + KEY_BYTES_MAX * 4 < WALK_LIST_BYTES_MAX, 'a walk step fits, and one range more');
 assert(ENTRY_BYTES_MAX + KEY_BYTES_MAX + ENTRIES_MESSAGE_BYTES_GOAL < MESSAGE_BYTES_MAX, 'a message holds the largest entry');
 assert(RECORD_INLINE_BYTES_MAX <= CHUNK_BYTES_MIN, 'an inline record would be one chunk');
 assert(PING_EVERY_MS * 2 < PEER_SILENCE_MS_MAX, 'a silent peer was pinged more than once');

@@ -7,7 +7,8 @@
  * order only.
  *
  * Invariant: `merge` is the maximum of the state of every dot, so it is commutative, associative and idempotent: a
- * join. A version leaves the set only because a write replaced it that had seen it. The context covers every live dot.
+ * join. A version leaves the set only because a write replaced it that had seen it, or because it was retired where a
+ * newer one was shown. The context covers every live dot.
  *
  * Why a birth dot: hosts that were filled with the same files before they ever met derive the same dot from what they
  * find, so their entries and their roots are equal without a word said. See `birth`.

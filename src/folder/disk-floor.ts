@@ -9,7 +9,7 @@ const LOOK_EVERY_BYTES: number = 64 * MIB;
 
 interface Seen {
   freeBytes: number;
-  floorBytes: number;
+  defaultFloorBytes: number;
   bytesSince: number;
   atMs: number;
 }
@@ -23,18 +23,18 @@ const seen = new Map<string, Seen>();
 export function keepFloor(folder: string, bytes: number, minFreeBytes: number | undefined): void {
   const nowMs = performance.now();
   let state = seen.get(folder);
-  const full = state !== undefined && state.freeBytes - state.bytesSince - bytes < state.floorBytes;
-  if (state === undefined || full || nowMs - state.atMs > LOOK_EVERY_MS || state.bytesSince > LOOK_EVERY_BYTES) {
+  const leaves = ({ freeBytes, bytesSince }: Seen): number => freeBytes - bytesSince - bytes;
+  const floor = ({ defaultFloorBytes }: Seen): number => minFreeBytes ?? defaultFloorBytes;
+  const stale = state === undefined || nowMs - state.atMs > LOOK_EVERY_MS || state.bytesSince > LOOK_EVERY_BYTES;
+  if (state === undefined || stale || leaves(state) < floor(state)) {
     const disk = statfsSync(folder);
-    const floorBytes = minFreeBytes ?? Math.min((disk.blocks * disk.bsize) / 100, GIB);
-    state = { freeBytes: disk.bavail * disk.bsize, floorBytes, bytesSince: 0, atMs: nowMs };
+    const defaultFloorBytes = Math.min((disk.blocks * disk.bsize) / 100, GIB);
+    state = { freeBytes: disk.bavail * disk.bsize, defaultFloorBytes, bytesSince: 0, atMs: nowMs };
     seen.set(folder, state);
   }
-  if (state.freeBytes - state.bytesSince - bytes < state.floorBytes) {
+  if (leaves(state) < floor(state)) {
     const mib = (count: number): number => Math.floor(count / MIB);
-    throw new SamerootError('DISK_FULL', `${mib(state.freeBytes)} MiB are free, ${mib(state.floorBytes)} MiB are kept free`, {
-      path: folder,
-    });
+    throw new SamerootError('DISK_FULL', `${mib(state.freeBytes)} MiB are free, ${mib(floor(state))} MiB are kept free`, { path: folder });
   }
   state.bytesSince += bytes;
 }

@@ -25,11 +25,13 @@ export interface PathProblem {
   readonly message: string;
 }
 
-/** Columns of equal length: path, kind (index into WALK_KINDS), stat. */
+/** Columns of equal length: path, kind (index into WALK_KINDS), stat, time of birth. */
 export interface WalkSlice {
   readonly paths: string[];
   readonly kinds: Uint8Array;
   readonly stats: Float64Array<ArrayBuffer>;
+  /** When the inode was created, in ms; 0 where the file system does not say. */
+  readonly births: Float64Array<ArrayBuffer>;
   /** Of this slice's range of paths; nothing is known of such a path and of what lies below it. */
   readonly problems: PathProblem[];
   readonly done: boolean;
@@ -80,6 +82,7 @@ export class FolderWalk {
     const paths: string[] = [];
     const kinds = new Uint8Array(max);
     const stats = new StatColumns(max);
+    const births = new Float64Array(max);
     for (let frame = this.#frames.at(-1); frame !== undefined && paths.length < max; frame = this.#frames.at(-1)) {
       const name = frame.names[frame.next];
       const folder = frame.waiting.at(-1);
@@ -100,11 +103,12 @@ export class FolderWalk {
       if (kind === 'directory') frame.waiting.push(name);
       kinds[paths.length] = WALK_KINDS.indexOf(kind);
       stats.set(paths.length, diskStat(stat));
+      births[paths.length] = stat.birthtimeMs;
       paths.push(path);
     }
     const problems = this.#problems;
     this.#problems = [];
-    return { paths, kinds, stats: stats.numbers, problems, done: this.#frames.length === 0 };
+    return { paths, kinds, stats: stats.numbers, births, problems, done: this.#frames.length === 0 };
   }
 
   #look(path: string): { kind: PlacedKind; stat: Stats } | undefined {

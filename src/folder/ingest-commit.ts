@@ -7,6 +7,7 @@
  */
 import { equalBytes, utf8 } from '../base/bytes.ts';
 import { SamerootError } from '../base/errors.ts';
+import { compareStamps } from '../entry/clock.ts';
 import { birth, write, retire, type Dot, type Entry, type FoundValue, type Value } from '../entry/entry.ts';
 import { sameValue, view } from '../entry/view.ts';
 import type { Author, Mutation, Replica } from '../replica/replica.ts';
@@ -187,10 +188,12 @@ function written(
 ): { readonly entry: Entry; readonly dots: readonly Dot[] } {
   if (current === undefined) {
     const entry = birth(key, value);
-    return { entry, dots: entry.versions.map(({ dot }) => dot) };
+    // A time in the future can not be a stamp: a later edit would have to be older than what it replaces.
+    const past = entry.versions.every(({ stamp }) => compareStamps(stamp, author.stamp()) < 0);
+    if (past) return { entry, dots: entry.versions.map(({ dot }) => dot) };
   }
   const dot = author.dot();
-  return { entry: write(current, shown?.dots ?? buriedDots(current), dot, author.stamp(), value), dots: [dot] };
+  return { entry: write(current, shown?.dots ?? (current === undefined ? [] : buriedDots(current)), dot, author.stamp(), value), dots: [dot] };
 }
 
 /** Where nothing was shown, a write has seen that nothing was there: the tombstones, if there is nothing else. */

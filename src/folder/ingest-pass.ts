@@ -1,7 +1,7 @@
 /**
  * One pass over the folder, or over some paths of it: compare, recognise renames, hash what is new, take it in.
  *
- * - A file that appears with the inode, size and time of a row whose path is gone or has become another file is that
+ * - A file that appears with the inode, size and times of a row whose path is gone or has become another file is that
  *   file, renamed: it takes the row's content unread. Deletes and renames of a pass go into one commit, so that
  *   other hosts can rename too.
  * - Too many deletes in one pass are held: nothing of them is committed until somebody has answered.
@@ -152,6 +152,9 @@ export class IngestPass {
     const source = this.#movable.get(found.stat.inode);
     const placed = source?.placed;
     if (placed === undefined || source!.path === path || placed.kind !== found.kind) return undefined;
+    // An inode that is used again looks the same after `rm` and a copy that keeps times: only its birth is new. A
+    // renamed file was born before its row was written; without a birth to compare, it is read.
+    if (found.birthMs <= 0 || found.birthMs > placed.stat.ctimeMs) return undefined;
     // A folder's size and times change with its content.
     const same = found.kind === 'directory' || (placed.stat.bytes === found.stat.bytes && placed.stat.mtimeMs === found.stat.mtimeMs);
     return same ? source : undefined;

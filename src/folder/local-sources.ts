@@ -50,23 +50,33 @@ export class LocalSources {
   /** Those of the contents that are complete in staging now, by `byteKey`. */
   async obtain(wanted: readonly WantedContent[]): Promise<Set<string>> {
     const obtained = new Set<string>();
+    // While it is being received, its receiver goes on.
     const unique = new Map(wanted.map((item) => [byteKey(item.content), item]));
-    let searches: Search[] = [];
-    for (const { content, bytes } of unique.values()) {
-      // While it is being received, its receiver goes on.
-      if (this.#options.staging.placeable(content) === undefined) continue;
-      searches.push({ content, bytes, paths: await this.#index.paths(content) });
+    const all = [...unique.values()].filter(({ content }) => this.#options.staging.placeable(content) !== undefined);
+    // Nearly always the newest place is right, and it costs no iterator.
+    const newest = all.map((item) => ({ ...item, paths: [this.#index.path(item.content)].filter((path) => path !== undefined) }));
+    await this.#attempt(newest, obtained);
+    const others: Search[] = [];
+    for (const {
+      content,
+      bytes,
+      paths: [tried],
+    } of newest) {
+      if (obtained.has(byteKey(content))) continue;
+      others.push({ content, bytes, paths: (await this.#index.paths(content)).filter((path) => path !== tried) });
     }
-    const found = (searched: readonly Search[], contents: readonly ContentId[]): Search[] => {
-      for (const content of contents) obtained.add(byteKey(content));
-      return searched.filter(({ content }) => !obtained.has(byteKey(content)));
-    };
-    searches = found(searches, await this.#fromTrash(searches));
-    searches = found(searches, await this.#copySmall(searches.filter(({ content }) => contentLevel(content) === 0)));
-    for (const search of searches) {
+    await this.#attempt(others, obtained);
+    return obtained;
+  }
+
+  async #attempt(searches: readonly Search[], obtained: Set<string>): Promise<void> {
+    const left = (): Search[] => searches.filter(({ content, paths }) => paths.length > 0 && !obtained.has(byteKey(content)));
+    for (const content of await this.#fromTrash(left())) obtained.add(byteKey(content));
+    const small = left().filter(({ content }) => contentLevel(content) === 0);
+    for (const content of await this.#copySmall(small)) obtained.add(byteKey(content));
+    for (const search of left()) {
       if (contentLevel(search.content) > 0 && (await this.#copyLarge(search))) obtained.add(byteKey(search.content));
     }
-    return obtained;
   }
 
   async #fromTrash(searches: readonly Search[]): Promise<ContentId[]> {
@@ -94,7 +104,7 @@ export class LocalSources {
   async #copySmall(searches: readonly Search[]): Promise<ContentId[]> {
     const { staging } = this.#options;
     const copied: ContentId[] = [];
-    let left = searches.filter(({ paths }) => paths.length > 0);
+    let left = searches;
     for (let attempt = 0; left.length > 0; attempt++) {
       const failed: Search[] = [];
       for (let from = 0; from < left.length; from += SMALL_PER_JOB) {

@@ -35,8 +35,7 @@ export async function openMarker(root: string, shareId: Uint8Array, isNew: boole
   }
 }
 
-/** For a folder that is the folder of the share from now on, whatever it was before. */
-export async function writeMarker(root: string, shareId: Uint8Array): Promise<void> {
+async function writeMarker(root: string, shareId: Uint8Array): Promise<void> {
   await mkdir(`${root}/${OWN_FOLDER}`, { recursive: true });
   const draft = await open(`${root}/${MARKER}.new`, 'w');
   try {

@@ -10,7 +10,7 @@
  * Bytes come, in this order: from staging; from a file that goes away in the same batch (a rename costs a rename); from
  * the trash; from a copy of another file in the folder. What is nowhere is `missing`.
  */
-import { byteKey, compareBytes, equalBytes, fromByteKey, toHex } from '../base/bytes.ts';
+import { byteKey, compareBytes, fromByteKey, toHex } from '../base/bytes.ts';
 import { SamerootError, type ErrorCode } from '../base/errors.ts';
 import type { Clock, Log } from '../base/world.ts';
 import type { ContentId } from '../content/content-list.ts';
@@ -19,14 +19,15 @@ import { view } from '../entry/view.ts';
 import type { Mutation, Replica } from '../replica/replica.ts';
 import * as keyspace from '../store/keyspace.ts';
 import type { Operation } from '../store/store.ts';
-import { chunkPlaceRows, ContentIndex, newestPathRow } from './content-index.ts';
+import { chunkPlaceRows, ContentIndex } from './content-index.ts';
 import type { DiskThread } from './disk-thread.ts';
 import type { PathGate } from './gate.ts';
 import { LocalSources } from './local-sources.ts';
 import { fileKey, OWN_FOLDER, pathOfKey } from './paths.ts';
 import type { BatchResult, Outcome, Placement } from './place-job.ts';
-import { getPlaced, placeRows, unplaceRows, type Placed } from './placed.ts';
-import { Planner, type KeyPlan, type PathPlan, type Plan } from './plan.ts';
+import { getPlaced } from './placed.ts';
+import { outcomesByPath, rowsOf } from './plan-outcome.ts';
+import { Planner, type KeyPlan, type Plan } from './plan.ts';
 import { stagedName, type Staging } from './staging.ts';
 import { todoDone, todoInodes, todoKeys, todoRow } from './todo.ts';
 import type { Trash } from './trash.ts';
@@ -76,9 +77,11 @@ interface Round {
   readonly absent: Map<string, MissingContent[]>;
 }
 
-/** Keys of one batch: half a second with the gate closed. */
-const KEYS_PER_BATCH = 8192;
+/** Keys of one batch: some tenths of a second with the gate closed. */
+const KEYS_PER_BATCH = 4096;
 const ROWS_PER_WRITE = 4096;
+/** After all hexadecimal digits. */
+const LAST = 'z';
 
 export class Materialiser {
   readonly #options: MaterialiserOptions;
@@ -166,7 +169,7 @@ export class Materialiser {
 
   /** True if anything got done. */
   async #projectRound(keys: readonly Uint8Array[], round: Round): Promise<boolean> {
-    const sorted = keys.toSorted(compareBytes);
+    const sorted = this.#ordered(keys);
     let progress = false;
     for (let from = 0; from < sorted.length; from += KEYS_PER_BATCH) {
       const batch = sorted.slice(from, from + KEYS_PER_BATCH);
@@ -177,12 +180,32 @@ export class Materialiser {
     return progress;
   }
 
+  /**
+   * By path; but where files go away and there are several batches, by content, so that a file that was moved goes and
+   * comes in one batch. Folders last: those that go are empty then.
+   */
+  #ordered(keys: readonly Uint8Array[]): Uint8Array[] {
+    const { replica } = this.#options;
+    const sorted = keys.toSorted(compareBytes);
+    if (keys.length <= KEYS_PER_BATCH) return sorted;
+    let removals = false;
+    const tagged = sorted.map((key) => {
+      const path = pathOfKey(key);
+      const winner = view(replica.entry(key)).winner?.version.value;
+      removals ||= winner === undefined;
+      const content = winner?.kind === 'file' ? winner.content : path === undefined ? undefined : getPlaced(replica.store, path)?.content;
+      return { key, tag: content === undefined ? LAST : toHex(content) };
+    });
+    if (!removals) return sorted;
+    return tagged.sort((a, b) => (a.tag < b.tag ? -1 : a.tag > b.tag ? 1 : 0)).map(({ key }) => key);
+  }
+
   /** The contents of several chunks that are new in the folder. */
   async #projectBatch(keys: readonly Uint8Array[], round: Round): Promise<ContentId[]> {
     const { replica, staging } = this.#options;
     const plan = await new Planner(replica, staging).plan(keys);
     const result = await this.#apply(plan);
-    this.#noteStaging(plan, result);
+    this.#noteKept(plan, result);
     const outcomes = outcomesByPath(plan, result);
     for (const keyPlan of plan.keys) this.#judge(keyPlan, plan, outcomes, round);
     for (const key of plan.idle) round.keys.set(byteKey(key), 'done');
@@ -190,7 +213,11 @@ export class Materialiser {
       const content = wish?.value.kind === 'file' && result.placements[at]!.status === 'done' ? wish.value.content : undefined;
       return content === undefined || content[0] === 0 || this.#index.holds(content) ? [] : [content];
     });
-    await this.#commit(plan, this.#rows(plan, result), round);
+    try {
+      await this.#commit(plan, rowsOf(plan, result, this.#options.trash), round);
+    } finally {
+      this.#noteMoved(plan, result);
+    }
     return fresh;
   }
 
@@ -239,15 +266,20 @@ export class Materialiser {
     if (rows.length > 0) await store.write(rows, { durable: true });
   }
 
-  #noteStaging(plan: Plan, result: BatchResult): void {
+  #noteKept(plan: Plan, result: BatchResult): void {
     const { staging } = this.#options;
     for (const [at, { operation }] of plan.removals.entries()) {
       const outcome = result.removals[at]!;
       if (outcome.status === 'done' && outcome.kept === true) staging.noteKept(operation.keepAs!, outcome.stat!.inode);
     }
+  }
+
+  /** After the commit: until then a look-up finds the content in staging, from then on in the folder. */
+  #noteMoved(plan: Plan, result: BatchResult): void {
     for (const [at, { operation }] of plan.placements.entries()) {
       const outcome = result.placements[at]!;
-      if (outcome.status === 'done' && outcome.moved === true && operation.want.kind === 'file') staging.noteMoved(operation.want.staged!);
+      const name = operation.want.kind === 'file' ? operation.want.staged : undefined;
+      if (outcome.status === 'done' && outcome.moved === true && name !== undefined) this.#options.staging.noteMoved(name);
     }
   }
 
@@ -299,40 +331,6 @@ export class Materialiser {
     this.#problems.set(path, { code, message, sinceMs: known?.sinceMs ?? this.#options.clock.wallMs() });
   }
 
-  /** The rows that say what the disk shows now. */
-  #rows(plan: Plan, result: BatchResult): Operation[] {
-    const { trash } = this.#options;
-    const rows: Operation[] = [];
-    const removed = new Set<string>();
-    const keepTrash = (path: string, row: Placed | undefined, outcome: Outcome): void => {
-      if (outcome.status === 'done' && outcome.trashed !== undefined && row?.content !== undefined) {
-        rows.push(...trash.rows(path, row.content, outcome.trashed));
-      }
-    };
-    for (const [at, { plan: pathPlan }] of plan.removals.entries()) {
-      const outcome = result.removals[at]!;
-      const { path, row } = pathPlan;
-      if (outcome.status === 'left' && pathPlan.wish === undefined) rows.push(...stayRows(pathPlan));
-      if (outcome.status !== 'done') continue;
-      removed.add(path);
-      rows.push(...unplaceRows(path, row!));
-      keepTrash(path, row, outcome);
-    }
-    for (const [at, { plan: pathPlan }] of plan.placements.entries()) {
-      const outcome = result.placements[at]!;
-      const previous = removed.has(pathPlan.path) ? undefined : pathPlan.row;
-      keepTrash(pathPlan.path, previous, outcome);
-      if (outcome.status === 'done') rows.push(...shownRows(pathPlan, previous, outcome.stat!));
-    }
-    for (const [at, { plan: pathPlan }] of plan.touches.entries()) {
-      const outcome = result.touches[at]!;
-      if (outcome.status === 'done') rows.push(...shownRows(pathPlan, pathPlan.row, outcome.stat!));
-    }
-    for (const pathPlan of plan.refreshes) rows.push(...shownRows(pathPlan, pathPlan.row, pathPlan.row!.stat));
-    for (const pathPlan of plan.left) rows.push(...stayRows(pathPlan));
-    return rows;
-  }
-
   /**
    * Through the replica's own queue, for its order: only there is it certain that no commit under way brings a new
    * entry, with a todo row that must stay.
@@ -376,46 +374,4 @@ export class Materialiser {
       this.#options.log.warn('content list is incomplete', { content: toHex(content) });
     }
   }
-}
-
-function outcomesByPath(plan: Plan, result: BatchResult): Map<string, Outcome> {
-  const outcomes = new Map<string, Outcome>();
-  for (const [
-    at,
-    {
-      plan: { path },
-    },
-  ] of plan.removals.entries())
-    outcomes.set(path, result.removals[at]!);
-  // After a removal of the same path, its placement decides.
-  for (const [
-    at,
-    {
-      plan: { path },
-    },
-  ] of plan.placements.entries())
-    outcomes.set(path, result.placements[at]!);
-  for (const [
-    at,
-    {
-      plan: { path },
-    },
-  ] of plan.touches.entries())
-    outcomes.set(path, result.touches[at]!);
-  return outcomes;
-}
-
-function shownRows({ path, wish }: PathPlan, previous: Placed | undefined, stat: Placed['stat']): Operation[] {
-  const { value, owner, dots, copies } = wish!;
-  const content = value.kind === 'file' ? value.content : undefined;
-  const target = value.kind === 'symlink' ? value.target : undefined;
-  const placed: Placed = { kind: value.kind, stat, content, target, owner, dots, copies };
-  const rows = placeRows(path, placed, previous);
-  const isNew = content !== undefined && (previous?.content === undefined || !equalBytes(previous.content, content));
-  return isNew ? [...rows, newestPathRow(content, path)] : rows;
-}
-
-/** A folder that outlives its entry, because something is in it: no edit of anybody's, so it must not be ingested as one. */
-function stayRows({ path, row, buried }: PathPlan): Operation[] {
-  return placeRows(path, { ...row!, owner: path, dots: buried, copies: false }, row);
 }

@@ -32,7 +32,7 @@ import { diskStat, kindOf, lstatOrNothing, MODE_BITS, wholeMs } from './disk-sta
 import { flushFolders, ioCode } from './flush.ts';
 import { Parents, type ParentFault } from './parents.ts';
 import { sameStat, type DiskStat, type PlacedKind } from './placed.ts';
-import { readSmall } from './stage-jobs.ts';
+import { readSmall } from './file-io.ts';
 import { linkToTrash, moveToTrash, sameFile, type Trashed } from './trash-jobs.ts';
 
 export interface Known {
@@ -230,7 +230,7 @@ class Applier {
     const replaces = stats !== undefined && was !== undefined && isAs(stats, was);
     if (stats !== undefined && !replaces) {
       if (want.kind === 'directory' && want.implied && stats.isDirectory()) return { status: 'left' };
-      return isWanted(target, stats, want) ? this.#adopt(target, want) : { status: 'dirty', path };
+      return isWanted(target, stats, want) ? this.#adopt(target, stats, want) : { status: 'dirty', path };
     }
     const temporary = this.#make(want);
     if (temporary === undefined) return { status: 'absent' };
@@ -266,14 +266,14 @@ class Applier {
     if (want.bytes > 0 && want.staged === undefined) return undefined;
     const temporary = want.staged === undefined ? this.#temporary() : join(this.#batch.tmp, want.staged);
     if (want.staged === undefined) closeSync(openSync(temporary, 'w'));
-    else if (lstatOrNothing(temporary) === undefined) return undefined;
-    setModeAndTime(temporary, want.mode, want.mtimeMs);
-    return temporary;
+    const stats = lstatOrNothing(temporary);
+    if (stats !== undefined) setModeAndTime(temporary, stats, want.mode, want.mtimeMs);
+    return stats === undefined ? undefined : temporary;
   }
 
   /** What lies there is what is wanted: only mode and time are brought in line. */
-  #adopt(target: string, want: Wanted): Outcome {
-    if (want.kind === 'file') setModeAndTime(target, want.mode, want.mtimeMs);
+  #adopt(target: string, stats: Stats, want: Wanted): Outcome {
+    if (want.kind === 'file') setModeAndTime(target, stats, want.mode, want.mtimeMs);
     return { status: 'done', stat: diskStat(lstatSync(target)) };
   }
 
@@ -292,7 +292,7 @@ class Applier {
     if (mtimeMs === undefined) {
       chmodSync(target, mode);
       this.#parents.modeSet(path);
-    } else setModeAndTime(target, mode, mtimeMs);
+    } else setModeAndTime(target, stats, mode, mtimeMs);
     return { status: 'done', stat: diskStat(lstatSync(target)) };
   }
 }
@@ -323,8 +323,7 @@ function isWanted(target: string, stats: Stats, want: Wanted): boolean {
 }
 
 /** The time gets 2 us more: as a number of seconds it would be rounded, now down into the millisecond before, now up. */
-function setModeAndTime(path: string, mode: number, mtimeMs: number): void {
-  const stats = lstatSync(path);
+function setModeAndTime(path: string, stats: Stats, mode: number, mtimeMs: number): void {
   // As text, for a negative number would be taken for "now".
   if (wholeMs(stats.mtimeMs) !== mtimeMs) utimesSync(path, String(mtimeMs / 1000), String((mtimeMs + 0.002) / 1000));
   if ((stats.mode & MODE_BITS) !== mode) chmodSync(path, mode);

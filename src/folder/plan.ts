@@ -70,6 +70,7 @@ export interface Plan {
 
 /** Larger files are copied in slices, outside of the batch: see local-sources.ts. */
 const DUPLICATE_BYTES_MAX: number = 16 * MIB;
+const KEYS_PER_TURN = 512;
 /** Mode of a parent whose own entry has not come yet. */
 const IMPLIED_FOLDER_MODE = 0o755;
 /** Names that are longer may be cut in the names of their conflict copies. */
@@ -92,7 +93,9 @@ export class Planner {
   /** One planner makes one plan. */
   async plan(keys: readonly Uint8Array[]): Promise<Plan> {
     const wishes: { key: Uint8Array; entry: Entry; paths: string[] }[] = [];
-    for (const key of keys) {
+    for (const [index, key] of keys.entries()) {
+      // A large plan is not to hold up the event loop; what changes meanwhile is noticed at the commit.
+      if (index % KEYS_PER_TURN === KEYS_PER_TURN - 1) await new Promise((resolve) => setImmediate(resolve));
       const path = pathOfKey(key);
       const entry = this.#replica.entry(key);
       if (path === undefined || entry === undefined) this.#idle.push(key);

@@ -61,6 +61,7 @@ function walkSlice(input: { handle: number; max: number }): WalkSlice {
   const slice = walk.slice(input.max);
   if (slice.done) walks.delete(input.handle);
   giveAway(slice.stats.buffer);
+  giveAway(slice.births.buffer);
   return slice;
 }
 

@@ -22,6 +22,8 @@ const PREFIX_BYTES = keyspace.PREFIX.placed.length;
 export interface Found {
   readonly kind: PlacedKind;
   readonly stat: DiskStat;
+  /** When its inode was created, in ms; 0 where the file system does not say. */
+  readonly birthMs: number;
 }
 
 /** A path where disk and table differ; at least one of `found` and `row` is there. */
@@ -137,7 +139,7 @@ export class Scanner {
             yield { findings, problems: [], seen: 0 };
             findings = [];
           }
-          const found = { kind: WALK_KINDS[slice.kinds[index]!]!, stat: stats.get(index) };
+          const found = { kind: WALK_KINDS[slice.kinds[index]!]!, stat: stats.get(index), birthMs: slice.births[index]! };
           if (order !== 0 || !rows.ready) {
             findings.push({ path, found, row: undefined, placed: undefined });
             continue;

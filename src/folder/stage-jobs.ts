@@ -15,19 +15,18 @@ import {
   lstatSync,
   openSync,
   readdirSync,
-  readSync,
   renameSync,
   rmSync,
-  writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { equalBytes, toHex } from '../base/bytes.ts';
-import { SamerootError, systemCode } from '../base/errors.ts';
+import { systemCode } from '../base/errors.ts';
 import { CHUNK_BYTES_MAX, HASH_BYTES, MIB } from '../base/limits.ts';
 import { hash } from '../content/hash.ts';
 import { keepFloor } from './disk-floor.ts';
 import { diskStat } from './disk-stat.ts';
-import { flushFiles, flushFolders, ioError } from './flush.ts';
+import { asIoError, openSource, OWNER_ONLY, readFully, readSmall, scratch, writeFile, writeFully } from './file-io.ts';
+import { flushFiles, flushFolders } from './flush.ts';
 
 /** Item i: 32 bytes at 32 i of `hashes`, and a row of numbers in `spans` whose meaning the job says. Flat, because a message of flat arrays is copied 20 times faster than one of objects. */
 export interface ChunkItems {
@@ -47,11 +46,9 @@ const PART = '.part';
 const STAGED_NAME = /^(?:[0-9a-f]{64}|[0-9a-f]{66}(?:\.part)?)$/;
 /** A part is flushed in the background after this many bytes, so that the last flush is short. */
 const FLUSH_EVERY_BYTES: number = 64 * MIB;
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR, O_WRONLY } = constants;
-const OWNER_ONLY = 0o600;
+const { O_CREAT, O_NOFOLLOW, O_RDONLY, O_RDWR, O_WRONLY } = constants;
 
 const unflushed = new Map<string, number>();
-const scratch: Buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES_MAX);
 const zeros: Buffer = Buffer.alloc(CHUNK_BYTES_MAX);
 const zeroHashes = new Map<number, Uint8Array>();
 
@@ -268,18 +265,6 @@ export function stageDiscard(input: { tmp: string; names: readonly string[] }): 
   }
 }
 
-/** The bytes of a file that holds one chunk at most, in the scratch buffer: valid until the next read. */
-export function readSmall(path: string): Uint8Array | undefined {
-  const fd = openSource(path);
-  if (fd === undefined) return undefined;
-  try {
-    const { size } = fstatSync(fd);
-    return size <= scratch.length && readFully(fd, scratch, size, 0) === size ? scratch.subarray(0, size) : undefined;
-  } finally {
-    closeSync(fd);
-  }
-}
-
 function openPart(tmp: string, name: string, flags: number): number {
   try {
     return openSync(join(tmp, name + PART), flags | O_NOFOLLOW);
@@ -288,47 +273,6 @@ function openPart(tmp: string, name: string, flags: number): number {
     if (systemCode(error) === 'ENOENT') return openSync(join(tmp, name), flags | O_NOFOLLOW);
     throw error;
   }
-}
-
-function openSource(path: string): number | undefined {
-  try {
-    return openSync(path, O_RDONLY | O_NOFOLLOW);
-  } catch {
-    return undefined;
-  }
-}
-
-/** A file that is there already has the bytes: all were verified at the start or written since. It may be flushed, and stays so. */
-function writeFile(path: string, bytes: Uint8Array): void {
-  let fd: number;
-  try {
-    fd = openSync(path, O_WRONLY | O_CREAT | O_EXCL, OWNER_ONLY);
-  } catch (error) {
-    if (systemCode(error) === 'EEXIST') return;
-    throw ioError('could not be made', path, error);
-  }
-  try {
-    writeFully(fd, bytes, 0);
-  } catch (error) {
-    rmSync(path, { force: true });
-    throw ioError('could not be written', path, error);
-  } finally {
-    closeSync(fd);
-  }
-}
-
-function writeFully(fd: number, bytes: Uint8Array, at: number): void {
-  for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done, bytes.length - done, at + done);
-}
-
-function readFully(fd: number, target: Buffer, bytes: number, at: number): number {
-  let done = 0;
-  while (done < bytes) {
-    const read = readSync(fd, target, done, bytes - done, at + done);
-    if (read === 0) break;
-    done += read;
-  }
-  return done;
 }
 
 function flushNowAndThen(fd: number, name: string, written: number): void {
@@ -345,8 +289,4 @@ function hashOfMaybeZeros(bytes: Buffer): Uint8Array {
     if (zeroHashes.size < 1024) zeroHashes.set(bytes.length, known);
   }
   return known;
-}
-
-function asIoError(what: string, path: string, error: unknown): SamerootError {
-  return error instanceof SamerootError ? error : ioError(what, path, error);
 }

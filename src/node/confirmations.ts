@@ -22,6 +22,7 @@ export class Confirmations {
 
   /** This root is ours from now on. */
   committed(root: Uint8Array, commit: number): void {
+    this.#commits.delete(byteKey(root));
     this.#commits.set(byteKey(root), { commit, atMs: this.#clock.monotonicMs() });
     if (this.#commits.size > ROOTS_MAX) this.#commits.delete(this.#commits.keys().next().value!);
     this.#wakeAll();

@@ -1,5 +1,9 @@
-/** Which keys have concurrent versions. Counted once in the background, then kept by following the commits. */
-import { byteKey } from '../base/bytes.ts';
+/**
+ * Which keys have concurrent versions. Counted once in the background, then kept by following the commits. Each slice of
+ * the count reads the head of its moment: what was committed meanwhile is never overwritten with what was before, and no
+ * old tree has to be kept from the garbage collection.
+ */
+import { byteKey, concatBytes, EMPTY_BYTES } from '../base/bytes.ts';
 import { decodeEntry } from '../entry/entry-codec.ts';
 import { view } from '../entry/view.ts';
 import type { Replica } from '../replica/replica.ts';
@@ -7,6 +11,8 @@ import { walk } from '../tree/walk.ts';
 import { isMemberKey } from './members.ts';
 
 const SLICE = 2_000;
+/** Appended to a key, it makes the next one. */
+const AFTER = Uint8Array.of(0);
 
 export class Conflicts {
   readonly #replica: Replica;
@@ -32,14 +38,22 @@ export class Conflicts {
   }
 
   async #count(): Promise<void> {
-    let inSlice = 0;
-    for (const { key, value } of walk(this.#replica.reader, this.#replica.head.tree)) {
-      this.#look(key, decodeEntry(value));
-      if (++inSlice < SLICE) continue;
-      inSlice = 0;
+    for (let from = EMPTY_BYTES; !this.#stopped;) {
+      const last = this.#countSlice(from);
+      if (last === undefined) return;
+      from = concatBytes(last, AFTER);
       await new Promise((resolve) => setImmediate(resolve));
-      if (this.#stopped) return;
     }
+  }
+
+  /** The last key of a full slice; undefined at the end. */
+  #countSlice(from: Uint8Array): Uint8Array | undefined {
+    let inSlice = 0;
+    for (const { key, value } of walk(this.#replica.reader, this.#replica.head.tree, { from })) {
+      this.#look(key, decodeEntry(value));
+      if (++inSlice >= SLICE) return key;
+    }
+    return undefined;
   }
 
   #look(key: Uint8Array, entry: ReturnType<Replica['entry']>): void {

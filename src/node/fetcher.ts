@@ -93,7 +93,9 @@ export class Fetcher {
     return this.#orders.size;
   }
 
+  /** A peer that is attached already has a new connection: what was asked over the old one will not come. */
   attach(peerId: string, send: (message: Message) => void): void {
+    if (this.#peers.has(peerId)) this.detach(peerId);
     this.#peers.set(peerId, { send, requests: new Map(), pages: new Map() });
     this.#plan.addPeer(peerId);
   }
@@ -125,17 +127,22 @@ export class Fetcher {
 
   /** Resolves when the content is here, verified and written, not yet flushed. @throws CONTENT_MISSING */
   fetch(content: ContentId, bytes: number, target: ContentTarget, sources: Iterable<string>): Promise<void> {
+    // One that is gone by now would never fail, and so keep an order open for ever.
+    const attached = [...sources].filter((peer) => this.#peers.has(peer));
     const id = contentKey(content);
     const known = this.#orders.get(id);
     if (known !== undefined) {
-      for (const peer of sources) {
+      for (const peer of attached) {
         known.sources.add(peer);
         this.#plan.addSource(known.pieces, peer);
         this.#pump(peer);
       }
-      return known.done;
+      if (known.target === target) return known.done;
+      // A file and a record of the same bytes: what the one has is not where the other wants it.
+      const again = (): Promise<void> => this.fetch(content, bytes, target, attached);
+      return known.done.then(again, again);
     }
-    const order = this.#makeOrder(content, bytes, target, sources);
+    const order = this.#makeOrder(content, bytes, target, attached);
     this.#orders.set(id, order);
     this.totals.ordered++;
     this.totals.orderedBytes += bytes;
@@ -173,6 +180,9 @@ export class Fetcher {
   async #planList(order: Order): Promise<void> {
     await this.#fetchListPages(order);
     const { content, bytes, target } = order;
+    // The size is the entry's word, the list is hashed: a target makes room by it, so they must agree.
+    const listed = decodeListPage(this.listPage(contentHash(content))!, contentLevel(content)).reduce((sum, ref) => sum + ref.bytes, 0);
+    if (listed !== bytes) throw new SamerootError('BAD_MESSAGE', `a peer says ${bytes} bytes of a content that has ${listed}`);
     const resumed = await target.begin(content, bytes);
     const source = this.listPage;
     for (const leaf of listLeaves(source, content)) {
@@ -272,6 +282,7 @@ export class Fetcher {
   }
 
   #addPiece(order: Order, piece: Piece): void {
+    if (order.settled) return;
     order.pieces.add(piece);
     order.outstandingBytes += piece.bytes;
     const sources = [...order.sources].filter((peer) => this.#peers.has(peer));
@@ -288,15 +299,17 @@ export class Fetcher {
 
   /** Chunks came. Resolves when they are written. */
   async onChunks(peerId: string, frame: ChunkFrame): Promise<void> {
-    const request = this.#peers.get(peerId)?.requests.get(frame.id);
-    if (request === undefined) return;
+    const peer = this.#peers.get(peerId);
+    if (peer === undefined) return;
+    const request = peer.requests.get(frame.id);
+    if (request === undefined) throw unaskedError();
     const byOrder = new Map<Order | undefined, { piece: Piece; index: number; chunk: ChunkInFrame }[]>();
     for (const { item, chunk, offset, bytes } of frame.chunks) {
       const piece = request.pieces[item];
       const index = piece === undefined ? -1 : chunk - piece.firstChunk;
       const wanted = piece?.chunks[index];
       if (piece === undefined || wanted === undefined || wanted.bytes !== bytes || !request.left[item]!.delete(index)) {
-        throw new SamerootError('BAD_MESSAGE', 'the peer sent a chunk that was not asked for');
+        throw unaskedError();
       }
       const order = this.#orders.get(contentKey(piece.content));
       // All single-chunk contents of a frame go to the target together.
@@ -368,7 +381,8 @@ export class Fetcher {
 
   #pieceFailed(piece: Piece, peerId: string): void {
     const order = this.#orders.get(contentKey(piece.content));
-    order?.sources.delete(peerId);
+    // A piece of an earlier order of this content says nothing about the present one.
+    if (order?.pieces.has(piece) === true) order.sources.delete(peerId);
     if (this.#plan.failed(piece, peerId)) this.#loseOrderOf(piece);
     else this.#pumpAll();
   }
@@ -449,6 +463,10 @@ function isListPage(page: Uint8Array | undefined, wanted: Uint8Array, level: num
   } catch {
     return false;
   }
+}
+
+function unaskedError(): SamerootError {
+  return new SamerootError('BAD_MESSAGE', 'the peer sent a chunk that was not asked for');
 }
 
 function missingError(): SamerootError {

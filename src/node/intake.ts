@@ -10,7 +10,7 @@ import { CLOCK_AHEAD_MS_MAX } from '../base/limits.ts';
 import type { Clock, Log } from '../base/world.ts';
 import { EMPTY_CONTENT, singleChunk, type ContentId } from '../content/content-list.ts';
 import { decodeEntry } from '../entry/entry-codec.ts';
-import { contains, isBirth, merge, type Entry, type Value } from '../entry/entry.ts';
+import { contains, merge, type Entry, type Value } from '../entry/entry.ts';
 import { contentKey } from '../session/fetch-plan.ts';
 import type { Mutation, Replica } from '../replica/replica.ts';
 import type { Operation } from '../store/store.ts';
@@ -20,12 +20,23 @@ import type { Fetcher } from './fetcher.ts';
 
 const GROUP_ENTRIES_MAX = 4_000;
 
+type ContentValue = Extract<Value, { content: ContentId }>;
+type ContentKind = ContentValue['kind'];
+
+interface Incoming {
+  readonly key: Uint8Array;
+  readonly entry: Entry;
+}
+
 /** The disk side, as far as incoming entries need it. */
 export interface Landing {
   /** Is this a key that this host can hold? */
   keyProblem(key: Uint8Array, entry: Entry): ErrorCode | undefined;
-  /** Is the content on this host already, outside staging? */
-  holds(content: ContentId): boolean;
+  /**
+   * Is the content where a value of this kind has it, outside staging? The bytes of a file do not count for a record, nor
+   * the other way: each goes when its own owner lets go of it.
+   */
+  holds(content: ContentId, kind: ContentKind): boolean;
   readonly files: ContentTarget;
   readonly blobs: ContentTarget;
   /** Makes the contents durable. */
@@ -37,9 +48,7 @@ export interface Landing {
   close(): void;
 }
 
-interface Arrival {
-  readonly key: Uint8Array;
-  readonly entry: Entry;
+interface Arrival extends Incoming {
   readonly peer: string;
   readonly staged: ContentId[];
   settle(failed: boolean): void;
@@ -61,8 +70,6 @@ export class Intake {
   #ready: Arrival[] = [];
   #landing: Promise<void> | undefined;
   #pending = 0;
-  /** Contents that came with their entries and were written. */
-  readonly #inlined = new Set<string>();
   readonly totals = { entries: 0, entriesDone: 0 };
 
   constructor(options: IntakeOptions) {
@@ -84,31 +91,60 @@ export class Intake {
    * @throws {SamerootError} `BAD_ENCODING`, `BAD_MESSAGE` for bytes that no honest peer sends
    */
   async offer(peer: string, items: readonly EntryItem[], inline: readonly InlineChunk[]): Promise<boolean> {
-    const fresh = items
-      .map((item) => ({ key: item.key, entry: decodeEntry(item.entry) }))
-      .filter(({ key, entry }) => !contains(this.#options.replica.entry(key), entry));
-    await this.#takeInline(inline);
-    const results = await Promise.all(fresh.map(({ key, entry }) => this.#admit(peer, key, entry)));
-    return results.every((failed) => !failed);
+    const fresh: Incoming[] = [];
+    let sound = true;
+    for (const item of items) {
+      const incoming = { key: item.key, entry: decodeEntry(item.entry) };
+      const known = this.#guarded(incoming, () => contains(this.#options.replica.entry(item.key), incoming.entry));
+      if (known === undefined) sound = false;
+      else if (!known) fresh.push(incoming);
+    }
+    const inlined = await this.#takeInline(inline, fresh);
+    const results = await Promise.all(fresh.map((incoming) => this.#admit(peer, incoming, inlined)));
+    return sound && results.every((failed) => !failed);
   }
 
-  /** Inline bytes count only if they have their hash: the target checks. Bad ones are asked for like all others. */
-  async #takeInline(inline: readonly InlineChunk[]): Promise<void> {
-    for (const { hash, bytes } of inline) {
-      if (this.#options.landing.holds(singleChunk(hash))) continue;
-      const [sound] = await this.#options.landing.files.writeWhole(Uint8Array.from(bytes), [
-        { hash, offset: 0, bytes: bytes.length, fileOffset: 0 },
-      ]);
-      if (sound === true) this.#inlined.add(contentKey(singleChunk(hash)));
+  /** An entry that can not be merged with what is here stays out and is reported; the others go on. */
+  #guarded<T>({ key }: Incoming, action: () => T): T | undefined {
+    try {
+      return action();
+    } catch (error) {
+      if (!(error instanceof SamerootError)) throw error;
+      this.#options.onProblem(error.code, key, error.message);
+      return undefined;
     }
   }
 
-  #admit(peer: string, key: Uint8Array, entry: Entry): Promise<boolean> {
+  /**
+   * Contents that came with their entries and were written. Inline bytes count only if they have their hash (the target
+   * checks) and one of the entries wants them. Bad ones are asked for like all others.
+   */
+  async #takeInline(inline: readonly InlineChunk[], fresh: readonly Incoming[]): Promise<ReadonlySet<string>> {
+    const taken = new Set<string>();
+    if (inline.length === 0) return taken;
+    const wanted = new Set<string>();
+    for (const { entry } of fresh) for (const { value } of entry.versions) if (value.kind === 'file') wanted.add(contentKey(value.content));
+    for (const { hash, bytes } of inline) {
+      const content = singleChunk(hash);
+      if (!wanted.has(contentKey(content)) || this.#options.landing.holds(content, 'file')) continue;
+      const [good] = await this.#options.landing.files.writeWhole(Uint8Array.from(bytes), [
+        { hash, offset: 0, bytes: bytes.length, fileOffset: 0 },
+      ]);
+      if (good === true) taken.add(contentKey(content));
+    }
+    return taken;
+  }
+
+  /** Resolves true if the entry failed. */
+  #admit(peer: string, incoming: Incoming, inlined: ReadonlySet<string>): Promise<boolean> {
+    const { key, entry } = incoming;
     const problem = this.#problemOf(key, entry);
     if (problem !== undefined) {
       this.#options.onProblem(problem, key, 'an entry of a peer can not be taken over');
       return Promise.resolve(true);
     }
+    const missing = this.#guarded(incoming, () => this.#missingContents(key, entry));
+    if (missing === undefined) return Promise.resolve(true);
     this.#pending++;
     this.totals.entries++;
     return new Promise((resolve) => {
@@ -118,7 +154,7 @@ export class Intake {
         resolve(failed);
       };
       const arrival: Arrival = { key, entry, peer, staged: [], settle };
-      const orders = this.#missingContents(key, entry).map((value) => this.#bring(arrival, value));
+      const orders = missing.map((value) => this.#bring(arrival, value, inlined));
       if (orders.length === 0) this.#land(arrival);
       else {
         Promise.all(orders).then(
@@ -131,28 +167,27 @@ export class Intake {
 
   #problemOf(key: Uint8Array, entry: Entry): ErrorCode | undefined {
     const limit = this.#options.clock.wallMs() + CLOCK_AHEAD_MS_MAX;
-    // The stamp of a birth is the file's own time, which may be anything.
-    if (entry.versions.some((version) => version.stamp.wallMs > limit && !isBirth(key, version))) return 'CLOCK_AHEAD';
+    if (entry.versions.some(({ stamp }) => stamp.wallMs > limit)) return 'CLOCK_AHEAD';
     return this.#options.landing.keyProblem(key, entry);
   }
 
   /** Contents of versions that are new here and whose bytes are not on this host. */
-  #missingContents(key: Uint8Array, entry: Entry): Extract<Value, { content: ContentId }>[] {
+  #missingContents(key: Uint8Array, entry: Entry): ContentValue[] {
     const known = this.#options.replica.entry(key);
-    const result: Extract<Value, { content: ContentId }>[] = [];
+    const result: ContentValue[] = [];
     for (const { value } of merge(known, entry).versions) {
       if (value.kind !== 'file' && value.kind !== 'blob') continue;
       if (known?.versions.some((version) => version.value === value) === true) continue;
-      if (!this.#options.landing.holds(value.content)) result.push(value);
+      if (!this.#options.landing.holds(value.content, value.kind)) result.push(value);
     }
     return result;
   }
 
-  async #bring(arrival: Arrival, value: Extract<Value, { content: ContentId }>): Promise<void> {
+  async #bring(arrival: Arrival, value: ContentValue, inlined: ReadonlySet<string>): Promise<void> {
     const { files, blobs } = this.#options.landing;
     const file = value.kind === 'file';
     if (file) arrival.staged.push(value.content);
-    if (file && this.#inlined.delete(contentKey(value.content))) return;
+    if (file && inlined.has(contentKey(value.content))) return;
     if (equalBytes(value.content, EMPTY_CONTENT)) return;
     await this.#options.fetcher.fetch(value.content, value.bytes, file ? files : blobs, [arrival.peer]);
   }
@@ -177,31 +212,48 @@ export class Intake {
     await Promise.resolve();
     while (this.#ready.length > 0) {
       const group = this.#ready.splice(0, GROUP_ENTRIES_MAX);
-      try {
-        await this.#landGroup(group);
-        for (const arrival of group) arrival.settle(false);
-      } catch (error) {
-        for (const arrival of group) this.#fail(arrival, error);
-      }
+      await this.#landGroup(group);
       this.#options.onLanded();
     }
   }
 
   async #landGroup(group: readonly Arrival[]): Promise<void> {
-    const { landing, replica } = this.#options;
+    let landed: readonly Arrival[] = group;
+    try {
+      await this.#finish(group);
+      landed = await this.#commit(group);
+      await this.#options.landing.project(landed.map(({ key }) => key));
+    } catch (error) {
+      for (const arrival of landed) this.#fail(arrival, error);
+      return;
+    }
+    for (const arrival of landed) arrival.settle(false);
+  }
+
+  async #finish(group: readonly Arrival[]): Promise<void> {
+    const { landing } = this.#options;
     const staged = new Map(group.flatMap((arrival) => arrival.staged.map((content) => [contentKey(content), content])));
     // What is held by now was staged for an earlier group too and has been placed by it.
-    await landing.finish([...staged.values()].filter((content) => !landing.holds(content)));
+    await landing.finish([...staged.values()].filter((content) => !landing.holds(content, 'file')));
+  }
+
+  /** All in one group, yet each a commit of its own: an entry that can not be merged fails alone. Gives the others. */
+  async #commit(group: readonly Arrival[]): Promise<Arrival[]> {
+    const { landing, replica } = this.#options;
     const mutations = group.map(({ key, entry, peer }): Mutation => ({
       key,
       origin: peer,
       next: (current, author) => {
-        for (const version of entry.versions) if (!isBirth(key, version)) author.observe(version.stamp);
+        for (const { stamp } of entry.versions) author.observe(stamp);
         return merge(current, entry);
       },
       rows: (merged, changed) => (changed ? landing.todoRows(key, merged) : []),
     }));
-    await replica.commit(mutations);
-    await landing.project(group.map(({ key }) => key));
+    const results = await Promise.allSettled(mutations.map((mutation) => replica.commit([mutation])));
+    return group.filter((arrival, index) => {
+      const result = results[index]!;
+      if (result.status === 'rejected') this.#fail(arrival, result.reason);
+      return result.status === 'fulfilled';
+    });
   }
 }

@@ -38,7 +38,7 @@ export function makeLanding(parts: LandingParts): Landing {
     files: folder.target,
     blobs: parts.blobs,
     keyProblem: (key, entry) => keyProblem(key, entry, members),
-    holds: (content) => folder.holds(content) || records.holds(content),
+    holds: (content, kind) => (kind === 'file' ? folder.holds(content) : records.holds(content)),
     finish: (files) => folder.finish(files),
     todoRows: (key, entry) => (pathOfKey(key) === undefined ? [] : folder.todoRows(key, entry)),
     project: (keys) => retries.project(keys.filter((key) => pathOfKey(key) !== undefined)),
@@ -73,9 +73,14 @@ class Retries {
   /** Resolves when the keys are shown, or will be tried again: because the path was changed here, or no peer has the bytes now. */
   async project(keys: readonly Uint8Array[]): Promise<void> {
     if (keys.length === 0) return;
-    const first = await this.#attempt(keys);
-    if (first.missing.length > 0 && (await this.#bring(first.missing))) await this.#attempt(first.left);
-    this.#retryLater();
+    // Waiting until shown, so that a failure on the way leaves none behind.
+    for (const key of keys) this.#waiting.add(byteKey(key));
+    try {
+      const first = await this.#attempt(keys);
+      if (first.missing.length > 0 && (await this.#bring(first.missing))) await this.#attempt(first.left);
+    } finally {
+      this.#retryLater();
+    }
   }
 
   close(): void {
@@ -91,7 +96,6 @@ class Retries {
       this.#waiting.delete(byteKey(key));
       left.delete(byteKey(key));
     }
-    for (const id of left.keys()) this.#waiting.add(id);
     if (left.size > 0) log.debug('paths wait to be shown', { count: left.size, changedHere: dirty.length, bytesMissing: missing.length });
     folder.checkSoon(dirty);
     return { left: [...left.values()], missing };
@@ -119,21 +123,20 @@ class Retries {
 
   #retryLater(): void {
     if (this.#closed || this.#timer !== undefined || this.#waiting.size === 0) return;
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      const before = this.#waiting.size;
-      this.project([...this.#waiting].map(fromByteKey)).then(
-        () => {
-          this.#pauseMs = this.#waiting.size < before ? RETRY_MS_FIRST : Math.min(RETRY_MS_MAX, this.#pauseMs * 2);
-          this.#retryLater();
-        },
-        (error: unknown) => {
-          this.#parts.log.warn('paths can not be shown', { error: messageOf(error) });
-          this.#pauseMs = Math.min(RETRY_MS_MAX, this.#pauseMs * 2);
-          this.#retryLater();
-        },
-      );
-    }, this.#pauseMs);
+    this.#timer = setTimeout(() => void this.#retry(), this.#pauseMs);
     this.#timer.unref();
+  }
+
+  async #retry(): Promise<void> {
+    const before = this.#waiting.size;
+    try {
+      await this.project([...this.#waiting].map(fromByteKey));
+    } catch (error) {
+      this.#parts.log.warn('paths can not be shown', { error: messageOf(error) });
+    }
+    // Only now may the next attempt be planned: its pause depends on how this one went.
+    this.#timer = undefined;
+    this.#pauseMs = this.#waiting.size < before ? RETRY_MS_FIRST : Math.min(RETRY_MS_MAX, this.#pauseMs * 2);
+    this.#retryLater();
   }
 }

@@ -195,7 +195,8 @@ export class Members {
     const value = view(entry).winner?.version.value;
     if (value?.kind !== 'record') return;
     try {
-      this.#records.set(toHex(key.subarray(PREFIX.length)), decodeMember(value.data));
+      const record = decodeMember(value.data);
+      if (record.nodeId === toHex(key.subarray(PREFIX.length))) this.#records.set(record.nodeId, record);
     } catch {
       // Not a record of this version's format: it stays in the tree and counts for nothing here.
     }

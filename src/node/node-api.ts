@@ -19,6 +19,8 @@ export interface NodeOptions {
   readonly listen: Address;
   /** Look for the next free port when the one of `listen` is taken (the port was not chosen by hand). */
   readonly listenAnyPort: boolean;
+  /** Tell the members the address, so that they dial it later; not for a node that ends after one sync. */
+  readonly advertise: boolean;
   readonly join: readonly Address[];
   readonly token: string | undefined;
   /** Plain text, loopback only. */
@@ -89,6 +91,8 @@ export interface WaitRequest {
   /** Names or node ids; default every member that is connected or was joined. */
   readonly peers?: readonly string[] | undefined;
   readonly timeoutMs: number;
+  /** Nobody waits for the answer any more. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface WaitResult {

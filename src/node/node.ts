@@ -10,7 +10,7 @@
  * is asked of others, or it would be fetched again.
  */
 import { randomBytes } from 'node:crypto';
-import { hostname } from 'node:os';
+import { hostname, networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { ByteReader, ByteWriter, equalBytes, fromHex, toHex } from '../base/bytes.ts';
@@ -249,15 +249,22 @@ class RunningNode implements NodeApi {
       this.#peers.keep(address, member.nodeId);
     }
     const own = members.get(this.#identity.nodeId);
-    const address = isWildcard(this.#listener!.host) ? (own?.address ?? '') : this.#ownAddress();
+    // Where we listen on all addresses, the one that the introducer saw is the better guess.
+    const address = this.#options.advertise && isWildcard(this.#listener!.host) && own?.address ? withPort(own.address, this.#listener!.port) : this.#ownAddress();
     void members
       .describeSelf(this.#name, address)
       .catch((error: unknown) => this.#log.warn('the own member record could not be written', { error: String(error) }));
   }
 
+  /** What the others should dial; empty where they should not. */
   #ownAddress(): string {
-    const { host, port } = this.#listener!;
-    return isWildcard(host) ? '' : formatAddress({ host, port });
+    return this.#options.advertise ? this.#reachableAddress() : '';
+  }
+
+  #reachableAddress(): string {
+    if (this.#listener === undefined) return '';
+    const { host, port } = this.#listener;
+    return formatAddress({ host: isWildcard(host) ? outwardHost() : host, port });
   }
 
   async #pins(): Promise<string[]> {
@@ -282,7 +289,7 @@ class RunningNode implements NodeApi {
   /** A dialer that is no member yet shows its invitation. */
   #joinMessage(channel: Channel): MessageOf<'join'> | undefined {
     const { nodeId, publicKey } = this.#identity;
-    const about = { type: 'join', nodeId, publicKey, name: this.#name, listenPort: this.#listener!.port } as const;
+    const about = { type: 'join', nodeId, publicKey, name: this.#name, listenPort: this.#options.advertise ? this.#listener!.port : 0 } as const;
     if (this.#options.insecure)
       return this.#body === undefined ? { ...about, invitation: '00'.repeat(8), proof: new Uint8Array(HASH_BYTES) } : undefined;
     const invitation = this.#invitation;
@@ -361,7 +368,7 @@ class RunningNode implements NodeApi {
     const { members } = await this.#birth!;
     await this.#pin(message.nodeId);
     const host = parseAddress(channel.remoteAddress)?.host;
-    const address = host === undefined ? '' : formatAddress({ host, port: message.listenPort });
+    const address = host === undefined || message.listenPort === 0 ? '' : formatAddress({ host, port: message.listenPort });
     await members.introduce(message.publicKey, { name: message.name, address, role: 0, joinedMs: realClock.wallMs() });
     this.#log.info('a host joined', { name: message.name, nodeId: message.nodeId.slice(0, 8), address });
   }
@@ -493,16 +500,12 @@ class RunningNode implements NodeApi {
       body: this.#body,
       options: this.#options,
       identity: this.#identity,
-      address: this.#ownOrListenAddress(),
+      address: this.#reachableAddress(),
       peers: this.#peers,
       confirmations: this.#confirmations,
       problems: this.#problems,
       clock: realClock,
     };
-  }
-
-  #ownOrListenAddress(): string {
-    return this.#listener === undefined ? '' : formatAddress({ host: this.#listener.host, port: this.#listener.port });
   }
 
   async scan(): Promise<void> {
@@ -514,7 +517,7 @@ class RunningNode implements NodeApi {
 
   async wait(request: WaitRequest): Promise<WaitResult> {
     const deadline = realClock.monotonicMs() + request.timeoutMs;
-    const left = (): number => Math.max(0, deadline - realClock.monotonicMs());
+    const left = (): number => (request.signal?.aborted === true ? 0 : Math.max(0, deadline - realClock.monotonicMs()));
     const { replica, members } = this.#require();
     const scanned = await Promise.race([
       this.scan().then(() => true),
@@ -531,7 +534,8 @@ class RunningNode implements NodeApi {
     }
     const selected = this.#selectPeers(members, request.peers);
     const confirmed = (nodeId: string): boolean => this.#confirmations.hasConfirmed(nodeId, commit);
-    const done = reached && (await this.#confirmations.until(() => selected.every(({ nodeId }) => confirmed(nodeId)), left()));
+    const over = (): boolean => request.signal?.aborted === true || selected.every(({ nodeId }) => confirmed(nodeId));
+    const done = reached && (await this.#confirmations.until(over, left())) && request.signal?.aborted !== true;
     return { root: toHex(root), peers: selected.map(({ nodeId, name }) => ({ nodeId, name, confirmed: confirmed(nodeId) })), done };
   }
 
@@ -588,7 +592,7 @@ class RunningNode implements NodeApi {
 
   async invite({ expiresMs }: { readonly expiresMs: number }): Promise<Invite> {
     const { replica } = this.#require();
-    const inviter = { nodeId: this.#identity.nodeId, address: this.#ownOrListenAddress() };
+    const inviter = { nodeId: this.#identity.nodeId, address: this.#reachableAddress() };
     return createInvite(this.#store, replica, inviter, { nowMs: realClock.wallMs(), expiresMs }, realRandom);
   }
 
@@ -619,6 +623,17 @@ class RunningNode implements NodeApi {
     await body?.replica.idle();
     await this.#store.close();
   }
+}
+
+/** An address of this host that others may reach, where it listens on all of them. */
+function outwardHost(): string {
+  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  return addresses.find(({ internal, family }) => !internal && family === 'IPv4')?.address ?? hostname();
+}
+
+function withPort(address: string, port: number): string {
+  const host = parseAddress(address)?.host;
+  return host === undefined ? '' : formatAddress({ host, port });
 }
 
 function isWildcard(host: string): boolean {

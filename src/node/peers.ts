@@ -19,6 +19,8 @@ const RETRY_MS_MAX = 30_000;
 interface Target {
   readonly address: Address;
   nodeId: string | undefined;
+  /** A greeting was completed once. */
+  reached: boolean;
   attempts: number;
   dialing: boolean;
   timer: NodeJS.Timeout | undefined;
@@ -69,7 +71,7 @@ export class Peers {
   /** Addresses that were never reached, with the last error. */
   unreached(): { address: string; error: SamerootError | undefined; nextRetryMs: number | undefined }[] {
     return [...this.#targets.values()]
-      .filter((target) => target.nodeId === undefined)
+      .filter((target) => !target.reached)
       .map(({ address, error, nextRetryMs }) => ({ address: formatAddress(address), error, nextRetryMs }));
   }
 
@@ -87,7 +89,7 @@ export class Peers {
       known.nodeId ??= nodeId;
       return;
     }
-    const target: Target = { address, nodeId, attempts: 0, dialing: false, timer: undefined, nextRetryMs: undefined, error: undefined };
+    const target: Target = { address, nodeId, reached: false, attempts: 0, dialing: false, timer: undefined, nextRetryMs: undefined, error: undefined };
     this.#targets.set(key, target);
     void this.#dial(target);
   }
@@ -163,6 +165,7 @@ export class Peers {
     other?.close();
     for (const target of this.#targets.values()) {
       if (target.nodeId !== nodeId) continue;
+      target.reached = true;
       target.attempts = 0;
       target.error = undefined;
     }

@@ -21,7 +21,7 @@ import {
 import { hash } from '../content/hash.ts';
 import { write, type Dot, type Entry, type Value } from '../entry/entry.ts';
 import { view } from '../entry/view.ts';
-import type { Commit, Mutation, Replica } from '../replica/replica.ts';
+import type { Mutation, Replica } from '../replica/replica.ts';
 import type { ChunkStore } from '../store/chunk-store.ts';
 import * as keyspace from '../store/keyspace.ts';
 import type { Operation } from '../store/store.ts';
@@ -40,7 +40,9 @@ export function recordKey(name: string): Uint8Array {
 }
 
 export function isRecordKey(key: Uint8Array): boolean {
-  return key[0] === PREFIX[0] && key[1] === PREFIX[1] && fromUtf8(key.subarray(2)) !== undefined && key.length - 2 <= RECORD_KEY_BYTES_MAX;
+  const name = key.subarray(PREFIX.length);
+  if (key[0] !== PREFIX[0] || key[1] !== PREFIX[1] || name.length === 0 || name.length > RECORD_KEY_BYTES_MAX) return false;
+  return !name.includes(0) && fromUtf8(name) !== undefined;
 }
 
 export class Records {
@@ -73,9 +75,7 @@ export class Records {
       throw new SamerootError('RECORD_TOO_LARGE', `the value has ${bytes.length} bytes, the limit is ${RECORD_BYTES_MAX}`);
     const key = recordKey(name);
     const { value, rows } = await this.#store(bytes);
-    await this.#write(key, value, rows, ifMatch);
-    const entry = this.#replica.entry(key);
-    return entry === undefined ? '' : etagOf(entry);
+    return etagOf(await this.#write(key, value, rows, ifMatch));
   }
 
   /** False: there was nothing. */
@@ -122,24 +122,20 @@ export class Records {
     }
   }
 
-  async #write(key: Uint8Array, value: Value, rows: readonly Operation[], ifMatch: string | undefined): Promise<Commit> {
-    let stale = false;
+  /** The entry as this write left it. Another write in the same commit may have replaced it since: its author has not seen that. */
+  async #write(key: Uint8Array, value: Value, rows: readonly Operation[], ifMatch: string | undefined): Promise<Entry> {
+    let written: Entry | undefined;
     const mutation: Mutation = {
       key,
       next: (current, author) => {
-        stale = !matches(current, ifMatch);
-        if (stale) return current;
-        const seen =
-          ifMatch === undefined || ifMatch === '*'
-            ? dotsOf(current)
-            : dotsOf(current).filter((dot) => parseEtag(ifMatch).has(dotText(dot)));
-        return write(current, seen, author.dot(), author.stamp(), value);
+        written = matches(current, ifMatch) ? write(current, dotsOf(current), author.dot(), author.stamp(), value) : undefined;
+        return written ?? current;
       },
-      rows: () => (stale ? [] : rows),
+      rows: () => (written === undefined ? [] : rows),
     };
-    const commit = await this.#replica.commit([mutation]);
-    if (stale) throw new SamerootError('STALE_WRITE', 'the record was changed since it was read');
-    return commit;
+    await this.#replica.commit([mutation]);
+    if (written === undefined) throw new SamerootError('STALE_WRITE', 'the record was changed since it was read');
+    return written;
   }
 
   /** The value for the entry, and the rows that hold its bytes if they are too many for the entry. */

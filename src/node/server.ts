@@ -13,6 +13,8 @@ import type { ContentOrigin } from './contents.ts';
 const UNSENT_BYTES_MAX: number = 4 * MIB;
 /** Contents of one request that are read at the same time. */
 const READS_AHEAD = 16;
+/** Internal error: RFC 6455, section 7.4.1. */
+const CLOSE_INTERNAL = 1_011;
 
 interface Located {
   readonly item: number;
@@ -50,7 +52,7 @@ export class PeerServer {
   fetch(message: MessageOf<'fetch'>): void {
     if (this.#queue.length >= SERVE_QUEUE_MAX) throw new SamerootError('LIMIT_EXCEEDED', 'the peer has too many requests under way');
     this.#queue.push(message);
-    if (!this.#running) void this.#run();
+    if (!this.#running) this.#run().catch(() => this.#channel.close(CLOSE_INTERNAL, 'INTERNAL'));
   }
 
   async #run(): Promise<void> {
@@ -66,11 +68,12 @@ export class PeerServer {
   async #serve(message: MessageOf<'fetch'>): Promise<void> {
     const gone: number[] = [];
     const frame = new FrameBuilder(this.#channel, message.id);
-    const reads: { item: number; firstChunk: number; chunks: Promise<readonly Uint8Array[] | undefined> }[] = [];
+    const reads: { located: Located; chunks: Promise<readonly Uint8Array[] | undefined> }[] = [];
     const sendOldest = async (): Promise<void> => {
-      const { item, firstChunk, chunks } = reads.shift()!;
+      const { located, chunks } = reads.shift()!;
+      const { item, firstChunk, ranges } = located;
       const read = await chunks;
-      if (read === undefined) gone.push(item);
+      if (read === undefined || read.some((bytes, index) => bytes.length !== ranges[index]!.bytes)) gone.push(item);
       else for (const [index, bytes] of read.entries()) frame.add(item, firstChunk + index, bytes);
       while (this.#channel.bufferedBytes > UNSENT_BYTES_MAX && !this.#closed)
         await new Promise<void>((resolve) => (this.#drained = resolve));
@@ -79,7 +82,7 @@ export class PeerServer {
       if (this.#closed) return;
       const located = this.#locate(item, wanted);
       if (located === undefined) gone.push(item);
-      else reads.push({ item, firstChunk: located.firstChunk, chunks: this.#read(wanted, located) });
+      else reads.push({ located, chunks: this.#read(wanted, located) });
       while (reads.length >= READS_AHEAD) await sendOldest();
     }
     while (reads.length > 0) await sendOldest();

@@ -4,9 +4,11 @@
  * Kept: the head, the last `ROOT_HISTORY_COUNT` roots, and the trees that sessions hold. Mark and sweep, in slices, while
  * commits go on. Invariant: no page of a head made since the mark began is swept. Such a page was either put by its
  * commit, and then noted as fresh before the batch was written, or was left as it was by the edit, and then it is a page
- * of the head before, which is marked or fresh itself. Deletes and commits take turns (`dropPages`), so a page can not
- * be put again between the look at `fresh` and its deletion.
+ * of the head before, which is marked or fresh itself. The mark begins, history rows go and pages go only in the
+ * collector's own turn between commits (`Replica.alone`): nothing that is deleted can be put back in between, and no
+ * commit of which half is known is under way.
  */
+import { assert } from '../base/assert.ts';
 import { byteKey } from '../base/bytes.ts';
 import { messageOf } from '../base/errors.ts';
 import { ROOT_HISTORY_COUNT } from '../base/limits.ts';
@@ -27,6 +29,7 @@ export class Collector {
   readonly #log: Log;
   readonly #heldTrees: () => readonly Tree[];
   #running: Promise<void> | undefined;
+  #collecting = false;
   #closed = false;
 
   constructor(replica: Replica, log: Log, heldTrees: () => readonly Tree[]) {
@@ -54,18 +57,21 @@ export class Collector {
 
   /** Gives the number of pages that were dropped. */
   async collect(): Promise<number> {
-    const fresh = this.#replica.noteFreshPages();
+    assert(!this.#collecting, 'one collection at a time');
+    this.#collecting = true;
+    const fresh = await this.#replica.alone(() => this.#replica.noteFreshPages());
     try {
-      const oldRoots = await this.#expireRoots();
+      const oldRoots = await this.#replica.alone(() => this.#expireRoots());
       const marked = new Set<string>();
       for (const tree of [...oldRoots, ...this.#heldTrees(), this.#replica.head.tree]) await this.#mark(tree, marked);
       return await this.#sweep(marked, fresh);
     } finally {
       this.#replica.forgetFreshPages();
+      this.#collecting = false;
     }
   }
 
-  /** Drops the history rows beyond the window; gives the trees of those within. */
+  /** Drops the history rows beyond the window; gives the trees of those within. In its own turn: a root may come back. */
   async #expireRoots(): Promise<Tree[]> {
     const { store, head } = this.#replica;
     const trees: Tree[] = [];
@@ -105,6 +111,8 @@ export class Collector {
       if (++inSlice >= SLICE_PAGES) {
         inSlice = 0;
         await this.#pause();
+        // Half a mark is no harm: nothing is swept any more.
+        if (this.#closed) return;
       }
     }
   }
@@ -119,10 +127,16 @@ export class Collector {
         const id = byteKey(keyspace.keyBody(key));
         if (!marked.has(id) && !fresh.has(id)) operations.push({ type: 'del', key: Uint8Array.from(key) });
       }
-      // Deletes go through the queue of the replica's own commits: none can bring a page back in between.
-      swept += await this.#replica.dropPages(operations, fresh);
+      swept += await this.#replica.alone(() => this.#drop(operations, fresh));
     }
     return swept;
+  }
+
+  /** Leaves out the pages that became fresh while the deletes waited for their turn. */
+  async #drop(operations: readonly Operation[], fresh: ReadonlySet<string>): Promise<number> {
+    const unwanted = operations.filter(({ key }) => !fresh.has(byteKey(keyspace.keyBody(key))));
+    if (unwanted.length > 0) await this.#replica.store.write(unwanted, { durable: false });
+    return unwanted.length;
   }
 
   async #pause(): Promise<void> {

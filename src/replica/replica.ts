@@ -3,7 +3,8 @@
  *
  * Invariants. All pages of the head are in the store: pages and head go into one atomic batch. Mutations are
  * functions of the current entry and run one after the other at commit, so no concurrent caller can lose another's
- * write. A commit has been flushed when its promise resolves.
+ * write. A commit has been flushed when its promise resolves. A mutation that throws fails its own commit, never those
+ * that happen to share its group.
  *
  * Group commit without a timer: a commit starts at once when none is under way, and everything that arrives
  * meanwhile goes into the next one. An idle node commits with no delay, a busy one in large groups.
@@ -59,6 +60,15 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
+/** Work that wants to be alone: runs in its turn, between two groups. */
+type Turn = () => Promise<void>;
+
+/** A group that is ready to be written. */
+interface Prepared {
+  readonly commit: Commit;
+  readonly operations: readonly Operation[];
+}
+
 const COMMIT_MUTATIONS_MAX = 50_000;
 const META_SHARE = 'share';
 const META_REPLICA = 'replica';
@@ -75,7 +85,7 @@ export class Replica {
   readonly #clock: HybridClock;
   readonly #listeners = new Set<(commit: Commit) => void>();
   #head: Head;
-  #queue: Waiting[] = [];
+  #queue: (Waiting | Turn)[] = [];
   #running: Promise<void> | undefined;
   #failure: unknown;
 
@@ -120,7 +130,7 @@ export class Replica {
   static open(store: Store, clock: Clock): Replica {
     const share = Replica.storedShare(store);
     const id = store.get(keyspace.metaKey(META_REPLICA));
-    if (share === undefined || id === undefined) throw new SamerootError('DATABASE_DAMAGED', 'the database names no share');
+    if (share === undefined || id?.length !== REPLICA_ID_BYTES) throw new SamerootError('DATABASE_DAMAGED', 'the database names no share');
     const row = store.get(keyspace.headKey());
     return new Replica(store, share, toHex(id), row === undefined ? undefined : decodeHead(row), clock);
   }
@@ -150,10 +160,20 @@ export class Replica {
 
   /** Resolves when the mutations are in the tree and flushed. */
   commit(mutations: readonly Mutation[]): Promise<Commit> {
-    return new Promise((resolve, reject) => {
-      this.#queue.push({ mutations, resolve, reject });
-      this.#running ??= this.#drain().finally(() => (this.#running = undefined));
-    });
+    return new Promise((resolve, reject) => this.#enqueue({ mutations, resolve, reject }));
+  }
+
+  /** Runs `work` while no commit is under way; those that are asked for meanwhile wait. `work` must not commit. */
+  alone<T>(work: () => Promise<T> | T): Promise<T> {
+    return new Promise((resolve, reject) =>
+      this.#enqueue(async () => {
+        try {
+          resolve(await work());
+        } catch (error) {
+          reject(error);
+        }
+      }),
+    );
   }
 
   /** A write of this host that has seen everything that is there now. */
@@ -179,7 +199,10 @@ export class Replica {
     return this.#pagesWritten;
   }
 
-  /** From now on every page that is put is noted in the set returned. */
+  /**
+   * From now on every page that is put is noted in the set returned. To be called `alone`: the pages of a commit that
+   * is being written already would be missing from it.
+   */
   noteFreshPages(): ReadonlySet<string> {
     this.#pagesWritten = 0;
     this.#fresh = new Set();
@@ -190,45 +213,84 @@ export class Replica {
     this.#fresh = undefined;
   }
 
-  /** Deletes page rows while no commit is under way, leaving out those that became fresh meanwhile. Gives their number. */
-  async dropPages(operations: readonly Operation[], fresh: ReadonlySet<string>): Promise<number> {
-    await this.idle();
-    const unwanted = operations.filter(({ key }) => !fresh.has(byteKey(keyspace.keyBody(key))));
-    if (unwanted.length === 0) return 0;
-    this.#running = this.store.write(unwanted, { durable: false }).finally(() => (this.#running = undefined));
-    await this.#running;
-    if (this.#queue.length > 0) this.#running ??= this.#drain().finally(() => (this.#running = undefined));
-    return unwanted.length;
-  }
-
   /** The error of the last commit, if it failed. */
   get failure(): unknown {
     return this.#failure;
+  }
+
+  #enqueue(item: Waiting | Turn): void {
+    this.#queue.push(item);
+    this.#running ??= this.#drain().finally(() => (this.#running = undefined));
   }
 
   async #drain(): Promise<void> {
     // The queue may be filled in the same tick by many callers: let them all in before the first group is cut.
     await Promise.resolve();
     while (this.#queue.length > 0) {
-      const group: Waiting[] = [];
-      for (let count = 0; this.#queue.length > 0 && count < COMMIT_MUTATIONS_MAX;) {
-        const waiting = this.#queue.shift()!;
-        count += waiting.mutations.length;
-        group.push(waiting);
+      const first = this.#queue[0]!;
+      if (typeof first === 'function') {
+        this.#queue.shift();
+        await first();
+      } else await this.#commitGroup(this.#takeGroup());
+    }
+  }
+
+  #takeGroup(): Waiting[] {
+    const group: Waiting[] = [];
+    for (let count = 0; count < COMMIT_MUTATIONS_MAX;) {
+      const next = this.#queue[0];
+      if (next === undefined || typeof next === 'function') break;
+      this.#queue.shift();
+      count += next.mutations.length;
+      group.push(next);
+    }
+    return group;
+  }
+
+  async #commitGroup(group: readonly Waiting[]): Promise<void> {
+    let prepared: Prepared;
+    try {
+      prepared = this.#prepare(group);
+    } catch (error) {
+      if (group.length === 1) this.#refuse(group, error);
+      else {
+        // One of them can not be done: halves are tried until it stands alone. The others are still one write or few.
+        const middle = group.length >>> 1;
+        await this.#commitGroup(group.slice(0, middle));
+        await this.#commitGroup(group.slice(middle));
       }
+      return;
+    }
+    const { commit, operations } = prepared;
+    try {
+      if (operations.length > 0) await this.store.write(operations, { durable: true });
+    } catch (error) {
+      this.#refuse(group, error);
+      return;
+    }
+    this.#failure = undefined;
+    this.#head = commit.head;
+    for (const waiting of group) waiting.resolve(commit);
+    if (commit.keys.length > 0) this.#tell(commit);
+  }
+
+  /** The commit stands, whatever a listener makes of it; the others are told in any case. */
+  #tell(commit: Commit): void {
+    for (const listener of this.#listeners) {
       try {
-        const commit = await this.#commitGroup(group);
-        this.#failure = undefined;
-        for (const waiting of group) waiting.resolve(commit);
-        if (commit.keys.length > 0) for (const listener of this.#listeners) listener(commit);
+        listener(commit);
       } catch (error) {
         this.#failure = error;
-        for (const waiting of group) waiting.reject(error);
       }
     }
   }
 
-  async #commitGroup(group: readonly Waiting[]): Promise<Commit> {
+  #refuse(group: readonly Waiting[], error: unknown): void {
+    this.#failure = error;
+    for (const waiting of group) waiting.reject(error);
+  }
+
+  #prepare(group: readonly Waiting[]): Prepared {
     const previous = this.#head;
     let sequence = previous.sequence;
     const author: Author = {
@@ -258,16 +320,11 @@ export class Replica {
       },
     };
     const tree = edit(this.reader, previous.tree, changes, this.ranker, sink);
-    if (tree === previous.tree) {
-      if (operations.length > 0) await this.store.write(operations, { durable: true });
-      return { previous, head: previous, keys: [] };
-    }
+    if (tree === previous.tree) return { commit: { previous, head: previous, keys: [] }, operations };
     const head = { tree, root: rootHash(tree, this.parametersHash), commit: previous.commit + 1, sequence, stamp: this.#clock.high };
     operations.push({ type: 'put', key: keyspace.headKey(), value: encodeHead(head) });
     operations.push(...this.#historyRows(head));
-    await this.store.write(operations, { durable: true });
-    this.#head = head;
-    return { previous, head, keys: sorted };
+    return { commit: { previous, head, keys: sorted }, operations };
   }
 
   /** The new root becomes findable by its hash; the one that falls out of the window does not go here but in `gc`. */

@@ -25,7 +25,11 @@ export interface Share {
   readonly founder: string;
 }
 
+/** @throws {RangeError} if the name is too long, or `founder` no node id */
 export function createShare(name: string, founder: string, random: Random): Share {
+  const nameBytes = utf8(name).length;
+  if (nameBytes > NAME_TEXT_BYTES_MAX) throw new RangeError(`name: ${nameBytes} bytes, over ${NAME_TEXT_BYTES_MAX}`);
+  if (fromHex(founder).length !== HASH_BYTES) throw new RangeError(`founder: ${founder} is not ${HASH_BYTES} bytes in hex`);
   const chunker = { minBytes: CHUNK_BYTES_MIN, maskBits: CHUNK_MASK_BITS, maxBytes: CHUNK_BYTES_MAX };
   return { id: random.bytes(SHARE_ID_BYTES), name, chunker, rankBits: RANK_BITS, founder };
 }

@@ -6,6 +6,7 @@
  * moves only when bytes have been verified and written, so a slow disk or peer can not grow memory; a piece whose last
  * source is gone is given back as lost, never forgotten.
  */
+import { assert } from '../base/assert.ts';
 import { byteKey } from '../base/bytes.ts';
 import { FETCH_ITEMS_MAX, FETCH_WINDOW_BYTES, MIB } from '../base/limits.ts';
 import type { ContentId } from '../content/content-list.ts';
@@ -37,7 +38,7 @@ interface Source {
   /** Small whole contents go first: a change of the moment does not wait behind a large file. */
   readonly small: Queue;
   readonly large: Queue;
-  readonly underWay: Set<Tracked>;
+  /** Asked and not yet written. */
   bytes: number;
 }
 
@@ -50,34 +51,37 @@ export class FetchPlan {
   readonly #tracked = new Map<Piece, Tracked>();
 
   addPeer(peer: string): void {
-    if (!this.#sources.has(peer)) this.#sources.set(peer, { small: new Queue(), large: new Queue(), underWay: new Set(), bytes: 0 });
+    if (!this.#sources.has(peer)) this.#sources.set(peer, { small: new Queue(), large: new Queue(), bytes: 0 });
   }
 
   /** Gives the pieces that nobody else can serve; they are no longer tracked. */
   removePeer(peer: string): Piece[] {
-    const source = this.#sources.get(peer);
-    if (source === undefined) return [];
-    this.#sources.delete(peer);
+    if (!this.#sources.delete(peer)) return [];
     const lost: Piece[] = [];
-    for (const tracked of [...source.underWay, ...source.small.rest(), ...source.large.rest()]) {
-      if (tracked.state !== 'done' && this.#lose(tracked, peer)) lost.push(tracked.piece);
+    // All pieces, not only those in its lists: what another peer is serving now would have come back to this one.
+    for (const tracked of [...this.#tracked.values()]) {
+      if (tracked.sources.has(peer) && this.#lose(tracked, peer)) lost.push(tracked.piece);
     }
     return lost;
   }
 
-  /** Bytes of all pieces that are not finished. */
+  /** Pieces that are not finished. */
   get pendingPieces(): number {
     return this.#tracked.size;
   }
 
+  /** `sources`: peers that have it; at least one of them is connected. */
   add(piece: Piece, sources: Iterable<string>): void {
-    const tracked: Tracked = { piece, sources: new Set(sources), state: 'waiting', asked: undefined };
+    const tracked: Tracked = { piece, sources: new Set(), state: 'waiting', asked: undefined };
+    for (const peer of sources) if (this.#sources.has(peer)) tracked.sources.add(peer);
+    assert(tracked.sources.size > 0, 'a piece is added while a peer that has it is connected');
     this.#tracked.set(piece, tracked);
     for (const peer of tracked.sources) this.#enqueue(tracked, peer);
   }
 
   /** Another peer has this content too: it may serve what is still waiting of these pieces. */
   addSource(pieces: Iterable<Piece>, peer: string): void {
+    if (!this.#sources.has(peer)) return;
     for (const piece of pieces) {
       const tracked = this.#tracked.get(piece);
       if (tracked === undefined || tracked.sources.has(peer)) continue;
@@ -92,12 +96,14 @@ export class FetchPlan {
     if (source === undefined) return [];
     const pieces: Piece[] = [];
     let bytes = 0;
-    while (bytes < REQUEST_BYTES && pieces.length < FETCH_ITEMS_MAX && source.bytes < FETCH_WINDOW_BYTES) {
-      const tracked = source.small.next() ?? source.large.next();
-      if (tracked === undefined) break;
+    while (bytes < REQUEST_BYTES && pieces.length < FETCH_ITEMS_MAX) {
+      const queue = source.small.peek(peer) === undefined ? source.large : source.small;
+      const tracked = queue.peek(peer);
+      // A piece above the whole window goes alone.
+      if (tracked === undefined || (source.bytes > 0 && source.bytes + tracked.piece.bytes > FETCH_WINDOW_BYTES)) break;
+      queue.drop();
       tracked.state = 'asked';
       tracked.asked = peer;
-      source.underWay.add(tracked);
       source.bytes += tracked.piece.bytes;
       bytes += tracked.piece.bytes;
       pieces.push(tracked.piece);
@@ -140,7 +146,7 @@ export class FetchPlan {
 
   #release(tracked: Tracked): void {
     const source = tracked.asked === undefined ? undefined : this.#sources.get(tracked.asked);
-    if (source?.underWay.delete(tracked) === true) source.bytes -= tracked.piece.bytes;
+    if (source !== undefined) source.bytes -= tracked.piece.bytes;
     tracked.asked = undefined;
   }
 
@@ -151,27 +157,39 @@ export class FetchPlan {
   }
 }
 
-/** First in, first out; what another peer took meanwhile is passed over. */
+const COMPACT_LENGTH_MIN = 1_024;
+
+/** First in, first out; what another peer took, or this one does not have any more, is passed over. */
 class Queue {
   #list: Tracked[] = [];
   #at = 0;
+  #compactLength = COMPACT_LENGTH_MIN;
 
   push(tracked: Tracked): void {
+    if (this.#list.length >= this.#compactLength) this.#compact();
     this.#list.push(tracked);
   }
 
-  next(): Tracked | undefined {
-    while (this.#at < this.#list.length) {
-      const tracked = this.#list[this.#at++]!;
-      if (tracked.state === 'waiting') return tracked;
+  /** The next piece that waits for `peer`. */
+  peek(peer: string): Tracked | undefined {
+    for (; this.#at < this.#list.length; this.#at++) {
+      const tracked = this.#list[this.#at]!;
+      if (tracked.state === 'waiting' && tracked.sources.has(peer)) return tracked;
     }
     this.#list = [];
     this.#at = 0;
     return undefined;
   }
 
-  rest(): Tracked[] {
-    return this.#list.slice(this.#at);
+  drop(): void {
+    this.#at++;
+  }
+
+  /** A peer that does not answer must not keep the pieces alive that others have served: each is looked at once per doubling. */
+  #compact(): void {
+    this.#list = this.#list.slice(this.#at).filter((tracked) => tracked.state === 'waiting');
+    this.#at = 0;
+    this.#compactLength = Math.max(COMPACT_LENGTH_MIN, this.#list.length * 2);
   }
 }
 

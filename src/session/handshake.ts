@@ -38,6 +38,8 @@ export class Handshake {
   #theirs: Hello | undefined;
   #ours: Hello | undefined;
   #admitted: boolean;
+  /** Who was admitted by an invitation: the hello has to name the same. */
+  #joined: string | undefined;
   #asked = false;
 
   constructor(options: HandshakeOptions) {
@@ -65,7 +67,8 @@ export class Handshake {
   step(message: Message): HandshakeEffect[] {
     switch (message.type) {
       case 'hold':
-        return [];
+        // A stranger could keep the connection for ever with it.
+        return this.#mayHold() ? [] : [fail('NOT_INVITED', 'a host that is not a member tried to connect')];
       case 'refuse':
         return [{ type: 'fail', error: refusedError(message.code), refusal: undefined }];
       case 'join':
@@ -77,6 +80,11 @@ export class Handshake {
     }
   }
 
+  #mayHold(): boolean {
+    const { remoteId, isMember } = this.#options;
+    return this.#admitted || remoteId === undefined || isMember(remoteId);
+  }
+
   #join(join: MessageOf<'join'>): HandshakeEffect[] {
     const { dialed, remoteId, admit } = this.#options;
     if (dialed || this.#admitted || (remoteId !== undefined && remoteId !== join.nodeId))
@@ -84,13 +92,14 @@ export class Handshake {
     const refusal = admit(join);
     if (refusal !== undefined) return [fail(refusal, 'a host tried to join with an invitation that does not hold')];
     this.#admitted = true;
+    this.#joined = join.nodeId;
     return [{ type: 'joined', join }, ...this.#ask()];
   }
 
   #hello(hello: Hello): HandshakeEffect[] {
     const { remoteId, isMember } = this.#options;
     if (this.#theirs !== undefined) return [fail('BAD_MESSAGE', 'the peer greeted twice')];
-    const id = remoteId ?? hello.nodeId;
+    const id = remoteId ?? this.#joined ?? hello.nodeId;
     if (id !== hello.nodeId) return [fail('BAD_MESSAGE', 'the peer claims another node id than its key has')];
     if (!this.#admitted && !isMember(id)) return [fail('NOT_INVITED', 'a host that is not a member tried to connect')];
     if (hello.versionMin > PROTOCOL_VERSION || hello.versionMax < PROTOCOL_VERSION) {

@@ -9,27 +9,25 @@
  * range every entry of either side lies in pages whose first key is in the range. So a range that one side finds empty
  * is settled: everything the other side has there is missing here.
  *
- * Each side walks one snapshot of its own tree; nothing that a peer lists is stored. Work is bounded by the peer's
- * message plus our own pages in the ranges that it names, once per message.
+ * Only a list of entries may be cut to fit into a message: an entry lies at its key, a page reaches beyond it. A range
+ * with too many pages for one message (the trees have next to nothing in common there) goes to its entries at once.
+ *
+ * Each side walks one snapshot of its own tree; nothing that a peer lists is stored. A range is named once per level, so
+ * a whole walk costs at most one listing of our tree per level, whatever the peer sends.
  */
 import { assert } from '../base/assert.ts';
-import { byteKey, compareBytes, equalBytes } from '../base/bytes.ts';
-import { DIGEST_BYTES, KIB, WALK_MESSAGE_BYTES_GOAL, WALK_RANGES_MAX } from '../base/limits.ts';
+import { compareBytes, equalBytes } from '../base/bytes.ts';
+import { SamerootError } from '../base/errors.ts';
+import { DIGEST_BYTES, KIB, WALK_RANGES_MAX } from '../base/limits.ts';
 import { items, lookup, walk, type Item } from '../tree/walk.ts';
 import type { PageReader, Tree } from '../tree/page.ts';
 import type { EntryItem, MessageOf, WalkItem, WalkRange } from '../wire/messages.ts';
+import { AskedRanges, compareFrom, ENTRY_LEVEL, MessageRoom, type OpenRange } from './walk-bounds.ts';
 
 /** Levels are skipped while the deeper list is expected to stay below this: half a round trip for at most 32 KiB. */
 const SKIP_BYTES = 32 * KIB;
 /** Digest, key suffix and lengths of one item, for estimates only. */
 const ITEM_BYTES = DIGEST_BYTES + 10;
-const ENTRY_LEVEL = -1;
-
-interface OpenRange {
-  readonly from: Uint8Array | undefined;
-  readonly to: Uint8Array | undefined;
-  readonly level: number;
-}
 
 export class Walk {
   readonly id: number;
@@ -38,20 +36,35 @@ export class Walk {
   readonly #root: Uint8Array;
   readonly #reader: PageReader;
   readonly #rankBits: number;
-  readonly #toSend: (OpenRange | { readonly key: Uint8Array })[] = [];
+  /** What the other side lacks: runs of our entries, and single ones that it asked for. */
+  readonly #toSend: { readonly from: Uint8Array | undefined; readonly to: Uint8Array | undefined; readonly single: boolean }[] = [];
+  readonly #asked: AskedRanges;
+  /** Ranges to be listed, in order. */
   #queue: OpenRange[] = [];
   #wants: Uint8Array[] = [];
+  /** Entries that our last message listed: the other side can not want more. */
+  #wantsMax = 0;
   #complete = false;
   /** Messages of either side so far. */
   messages = 0;
 
-  constructor(options: { id: number; merge: boolean; reader: PageReader; tree: Tree; root: Uint8Array; rankBits: number }) {
+  /** `begins`: this side sends the first message, with `start`. */
+  constructor(options: {
+    id: number;
+    merge: boolean;
+    begins: boolean;
+    reader: PageReader;
+    tree: Tree;
+    root: Uint8Array;
+    rankBits: number;
+  }) {
     this.id = options.id;
     this.merge = options.merge;
     this.tree = options.tree;
     this.#root = options.root;
     this.#reader = options.reader;
     this.#rankBits = options.rankBits;
+    this.#asked = new AskedRanges(!options.begins);
   }
 
   /** Both sides know all differences. */
@@ -70,52 +83,55 @@ export class Walk {
     return this.#compose();
   }
 
-  /** Takes the other side's message; gives the answer, or undefined when none is needed any more. */
+  /**
+   * Takes the other side's message; gives the answer, or undefined when none is needed any more.
+   * @throws {SamerootError} `BAD_MESSAGE` if the message does not follow from the ones before
+   */
   step(message: MessageOf<'walk'>): MessageOf<'walk'> | undefined {
     this.messages++;
-    const final = message.ranges.length === 0 && !message.more;
-    for (const key of message.wants) this.#toSend.push({ key });
+    if (message.ranges.length === 0 && message.more) throw new SamerootError('BAD_MESSAGE', 'the peer holds back a walk');
+    if (message.wants.length > this.#wantsMax) throw new SamerootError('BAD_MESSAGE', 'the peer wants entries that were not listed');
+    this.#asked.answered(message.ranges, message.more);
+    for (const key of message.wants) this.#toSend.push({ from: key, to: undefined, single: true });
     const open: { range: OpenRange; count: number }[] = [];
     for (const range of message.ranges) {
       if (range.level === ENTRY_LEVEL) this.#compareEntries(range);
       else this.#comparePages(range, open);
     }
     this.#plan(open);
-    if (final && this.#queue.length === 0) {
+    if (message.ranges.length === 0 && this.#queue.length === 0) {
       assert(this.#wants.length === 0, 'a walk without open ranges wants nothing new');
       this.#complete = true;
       return undefined;
     }
     const reply = this.#compose();
-    if (reply.ranges.length === 0 && !reply.more && !message.more) this.#complete = true;
+    if (reply.ranges.length === 0 && !message.more) this.#complete = true;
     return reply;
   }
 
   /** What the other side lacks or has another version of; to be asked once the walk is complete. In key order. */
   *missingThere(): Generator<EntryItem> {
-    const sorted = this.#toSend.map((part) =>
-      'key' in part ? { from: part.key, to: undefined, key: part.key } : { ...part, key: undefined },
-    );
-    sorted.sort((a, b) => compareBytes(a.from ?? new Uint8Array(0), b.from ?? new Uint8Array(0)));
+    const sorted = this.#toSend.toSorted(compareFrom);
     let last: Uint8Array | undefined;
-    for (const part of sorted) {
-      if (part.key !== undefined) {
-        if (last !== undefined && equalBytes(last, part.key)) continue;
-        last = part.key;
-        const entry = lookup(this.#reader, this.tree, part.key);
-        if (entry !== undefined) yield { key: part.key, entry };
+    for (const { from, to, single } of sorted) {
+      if (!single) {
+        for (const { key, value } of walk(this.#reader, this.tree, bounds(from, to))) yield { key, entry: value };
         continue;
       }
-      for (const { key, value } of walk(this.#reader, this.tree, bounds(part.from, part.to))) yield { key, entry: value };
+      const key = from!;
+      if (last !== undefined && equalBytes(last, key)) continue;
+      last = key;
+      const entry = lookup(this.#reader, this.tree, key);
+      if (entry !== undefined) yield { key, entry };
     }
   }
 
   #comparePages(range: WalkRange, open: { range: OpenRange; count: number }[]): void {
-    const own = this.#items(range.level, range.from, range.to);
+    const own = [...this.#items(range.level, range.from, range.to)];
     if (own.length === 0 && range.items.length === 0) return;
     if (range.items.length === 0) {
       // The other side has nothing here: all of ours is missing there.
-      this.#toSend.push(range);
+      this.#toSend.push({ from: range.from, to: range.to, single: false });
       return;
     }
     for (const segment of segments(range, own, range.items)) {
@@ -126,17 +142,31 @@ export class Walk {
     }
   }
 
+  /** Both lists are in order. Runs of ours that the other side lacks are kept as runs: where all is missing, one. */
   #compareEntries(range: WalkRange): void {
-    const theirs = new Map(range.items.map((item) => [byteKey(item.key), item]));
-    for (const item of items(this.#reader, this.tree, ENTRY_LEVEL, range.from, range.to)) {
-      const id = byteKey(item.key);
-      const other = theirs.get(id);
-      if (other !== undefined) theirs.delete(id);
-      if (other !== undefined && sameDigest(item.hash, other.digest)) continue;
-      this.#toSend.push({ key: item.key });
-      if (other !== undefined) this.#wants.push(item.key);
+    const theirs = range.items;
+    if (theirs.length === 0) {
+      this.#toSend.push({ from: range.from, to: range.to, single: false });
+      return;
     }
-    for (const { key } of theirs.values()) this.#wants.push(key);
+    let run: Uint8Array | undefined;
+    const endRun = (to: Uint8Array | undefined): void => {
+      if (run !== undefined) this.#toSend.push({ from: run, to, single: false });
+      run = undefined;
+    };
+    let at = 0;
+    for (const { key, hash } of this.#items(ENTRY_LEVEL, range.from, range.to)) {
+      while (at < theirs.length && compareBytes(theirs[at]!.key, key) < 0) this.#wants.push(theirs[at++]!.key);
+      const other = at < theirs.length && equalBytes(theirs[at]!.key, key) ? theirs[at++] : undefined;
+      if (other !== undefined && sameDigest(hash, other.digest)) {
+        endRun(key);
+        continue;
+      }
+      if (other !== undefined) this.#wants.push(key);
+      run ??= key;
+    }
+    while (at < theirs.length) this.#wants.push(theirs[at++]!.key);
+    endRun(range.to);
   }
 
   /** Queues the ranges that stay open, at the level on which they are listed next. */
@@ -154,23 +184,48 @@ export class Walk {
 
   #compose(): MessageOf<'walk'> {
     this.messages++;
+    // Lowest first: what was opened last lies within what was listed first, and is finished before more is opened.
+    this.#queue.sort(compareFrom);
+    const room = new MessageRoom();
     const ranges: WalkRange[] = [];
-    let bytes = 0;
     let taken = 0;
-    for (; taken < this.#queue.length && bytes < WALK_MESSAGE_BYTES_GOAL && ranges.length < WALK_RANGES_MAX; taken++) {
-      const { from, to, level } = this.#queue[taken]!;
-      const list: WalkItem[] = this.#items(level, from, to).map((item) => ({ key: item.key, digest: item.hash.subarray(0, DIGEST_BYTES) }));
-      ranges.push({ from, to, level, items: list });
-      bytes += 16 + list.reduce((sum, item) => sum + DIGEST_BYTES + 2 + Math.min(item.key.length, 12), 0);
+    while (taken < this.#queue.length && ranges.length < WALK_RANGES_MAX && !room.full) {
+      const { listed, rest } = this.#list(this.#queue[taken]!, room, ranges.length === 0);
+      if (listed !== undefined) ranges.push(listed);
+      if (rest === undefined) taken++;
+      else this.#queue[taken] = rest;
     }
     this.#queue = this.#queue.slice(taken);
+    this.#asked.add(ranges);
+    this.#wantsMax = ranges.reduce((sum, { level, items }) => sum + (level === ENTRY_LEVEL ? items.length : 0), 0);
     const wants = this.#wants;
     this.#wants = [];
     return { type: 'walk', id: this.id, merge: this.merge, root: this.#root, ranges, wants, more: this.#queue.length > 0 };
   }
 
-  #items(level: number, from: Uint8Array | undefined, to: Uint8Array | undefined): Item[] {
-    return [...items(this.#reader, this.tree, Math.min(level, this.tree.level), from, to)];
+  /** Lists a range as far as there is room. `alone`: nothing else is in the message yet. */
+  #list(open: OpenRange, room: MessageRoom, alone: boolean): { listed: WalkRange | undefined; rest: OpenRange | undefined } {
+    const { from, to, level } = open;
+    const list: WalkItem[] = [];
+    room.bound(from);
+    room.bound(to);
+    for (const { key, hash } of this.#items(level, from, to)) {
+      if (room.full) {
+        if (level === ENTRY_LEVEL && list.length > 0) {
+          return { listed: { from, to: key, level, items: list }, rest: { from: key, to, level } };
+        }
+        if (!alone) return { listed: undefined, rest: open };
+        room.clear();
+        return this.#list({ from, to, level: ENTRY_LEVEL }, room, alone);
+      }
+      room.item(key);
+      list.push({ key, digest: hash.subarray(0, DIGEST_BYTES) });
+    }
+    return { listed: { from, to, level, items: list }, rest: undefined };
+  }
+
+  #items(level: number, from: Uint8Array | undefined, to: Uint8Array | undefined): Generator<Item> {
+    return items(this.#reader, this.tree, Math.min(level, this.tree.level), from, to);
   }
 }
 

@@ -15,16 +15,18 @@ import { SamerootError, type ErrorCode } from '../base/errors.ts';
 import type { PageReader, Tree } from '../tree/page.ts';
 import { diff } from '../tree/diff.ts';
 import type { EntryItem, InlineChunk, Message, MessageOf } from '../wire/messages.ts';
+import { Listings, type Listed } from './listing.ts';
 import { Walk } from './reconcile.ts';
-import { entriesBytes, IncomingStreams, KnownThere, OutgoingStream, SendWindow, type SettledStream } from './streams.ts';
+import { RootLog } from './roots.ts';
+import { entriesBytes, IncomingStreams, KnownThere, OutgoingStream, ReceiveWindow, SendWindow, type SettledStream } from './streams.ts';
 
 /** What others wrote is passed on after this delay: in a mesh the author's own message comes first and nothing is sent twice. */
 const RELAY_MS = 100;
 /** Unlike roots with nothing under way: walk after this long, then ever more rarely. */
 const STALE_MS_FIRST = 2_000;
 const STALE_MS_MAX = 60_000;
-const LISTING_MAX = 100_000;
-const LISTING_PART = 2_000;
+/** Walks whose stream from the peer is still being dealt with; more than one only where contents take long. */
+const WALKED_MAX = 16;
 
 export interface SessionHead {
   readonly root: Uint8Array;
@@ -71,13 +73,7 @@ export type SessionEffect =
   | { readonly type: 'contains'; readonly root: Uint8Array }
   /** The peer contains this root of ours, durably and on its disk. */
   | { readonly type: 'confirmed'; readonly root: Uint8Array }
-  | {
-      readonly type: 'listed';
-      readonly here: readonly EntryItem[];
-      readonly there: readonly EntryItem[];
-      readonly peerRoot: Uint8Array;
-      readonly truncated: boolean;
-    }
+  | ({ readonly type: 'listed' } & Listed)
   | { readonly type: 'walked'; readonly messages: number }
   /** Send a `tick` event after this long. */
   | { readonly type: 'wake'; readonly afterMs: number };
@@ -86,29 +82,39 @@ export class Session {
   readonly #replica: SessionReplica;
   readonly #initiator: boolean;
   readonly #known = new KnownThere();
-  readonly #window = new SendWindow();
+  readonly #sending = new SendWindow();
+  readonly #receiving = new ReceiveWindow();
   readonly #incoming = new IncomingStreams();
+  readonly #listings: Listings;
   #head: SessionHead;
+  /** Our own heads of this session. */
+  readonly #heads = new RootLog();
+  #headOrder = 1;
   #peerRoot: Uint8Array;
+  #peerRootOrder = 0;
+  /** Counts the peer's messages: what was learnt from a later one is newer. */
+  #arrivals = 0;
+  /** Roots of the peer that we contain, and the newest of them: the cursor. */
+  readonly #held = new RootLog();
   #contains: Uint8Array | undefined;
   #sent: SessionHead | undefined;
   #confirmed: SessionHead | undefined;
   #outgoing: OutgoingStream | undefined;
   #relayAtMs: number | undefined;
   #walk: Walk | undefined;
-  /** Walks that are complete and whose stream from the peer is still to come: id -> nothing more to know. */
+  /** Walks that are complete and whose stream from the peer is not settled. */
   readonly #walked = new Set<number>();
-  /** Walks whose findings are still to be sent. */
-  readonly #walkStreams: Walk[] = [];
+  /** Walk whose findings are still to be sent. */
+  #walkStream: Walk | undefined;
+  /** Where the window stood when they had been sent: until the peer has dealt with them, another walk finds the same again. */
+  #walkSentMark = 0;
   /** A stream from the peer failed or did not follow on what we contain: only equal roots or a walk can tell where we are. */
   #broken = false;
-  readonly #offered = new Map<number, number>();
-  #answering: Walk | undefined;
-  #listing: { walk: Walk; peerRoot: Uint8Array; there: EntryItem[] } | undefined;
   #nextWalk: number;
   #nextOffer = 1;
-  #staleSinceMs: number | undefined;
+  #staleAtMs: number | undefined;
   #staleMs = STALE_MS_FIRST;
+  #wakeAtMs: number | undefined;
   #effects: SessionEffect[] = [];
   #nowMs: number;
 
@@ -120,8 +126,14 @@ export class Session {
     this.#peerRoot = options.peerRoot;
     this.#contains = options.contains;
     this.#nextWalk = options.initiator ? 1 : 2;
+    this.#listings = new Listings((id, begins) => this.#makeWalk(id, false, begins));
+    if (options.contains !== undefined) this.#held.add(options.contains, 0);
     const tree = options.peerContains === undefined ? undefined : options.replica.treeOf(options.peerContains);
-    if (tree !== undefined) this.#sent = { root: options.peerContains!, tree };
+    if (tree !== undefined) {
+      this.#sent = { root: options.peerContains!, tree };
+      this.#heads.add(options.peerContains!, 0);
+    }
+    this.#heads.add(options.head.root, this.#headOrder);
     this.#confirmed = this.#sent;
   }
 
@@ -135,7 +147,7 @@ export class Session {
 
   /** Something is on its way in either direction. */
   get busy(): boolean {
-    return this.#walk !== undefined || this.#outgoing !== undefined || !this.#window.empty || !this.#incoming.idle;
+    return this.#walk !== undefined || this.#outgoing !== undefined || !this.#sending.empty || !this.#incoming.idle;
   }
 
   /** The tree of ours that the peer has or is about to have. */
@@ -156,6 +168,7 @@ export class Session {
         this.#start();
         break;
       case 'message':
+        this.#arrivals++;
         this.#message(event.message);
         break;
       case 'head':
@@ -171,6 +184,7 @@ export class Session {
         break;
     }
     this.#pump();
+    this.#askForTick();
     const effects = this.#effects;
     this.#effects = [];
     return effects;
@@ -190,27 +204,36 @@ export class Session {
   }
 
   #needWalk(): void {
-    if (this.#walk !== undefined) return;
+    if (this.#walk !== undefined || this.#walkUnderWay) return;
     if (this.#initiator) this.#startWalk();
     else this.#send({ type: 'walk-request' });
   }
 
   #startWalk(): void {
-    this.#walk = this.#makeWalk(this.#nextWalk, true);
+    this.#walk = this.#makeWalk(this.#nextWalk, true, true);
     this.#nextWalk += 2;
     this.#send(this.#walk.start());
   }
 
-  #makeWalk(id: number, merge: boolean): Walk {
+  /** The last walk is over, but what it found is not yet dealt with on both sides. */
+  get #walkUnderWay(): boolean {
+    return (
+      this.#walkStream !== undefined ||
+      (this.#outgoing?.walk ?? 0) > 0 ||
+      this.#walked.size > 0 ||
+      !this.#sending.grantedUpTo(this.#walkSentMark)
+    );
+  }
+
+  #makeWalk(id: number, merge: boolean, begins: boolean): Walk {
     const { reader, rankBits } = this.#replica;
-    return new Walk({ id, merge, reader, tree: this.#head.tree, root: this.#head.root, rankBits });
+    return new Walk({ id, merge, begins, reader, tree: this.#head.tree, root: this.#head.root, rankBits });
   }
 
   #message(message: Message): void {
     switch (message.type) {
       case 'root':
-        this.#peerRoot = message.root;
-        this.#settleIfEqual();
+        this.#peerIsAt(message.root);
         return;
       case 'ack':
         this.#confirm(message.root);
@@ -219,14 +242,14 @@ export class Session {
         this.#entries(message);
         return;
       case 'grant':
-        this.#window.granted(message.bytes);
+        this.#sending.granted(message.bytes);
         return;
       case 'walk-request':
-        if (this.#initiator && !this.inSync) this.#needWalk();
+        this.#walkAsked();
         return;
       case 'walk':
         if (message.merge) this.#walkStep(message);
-        else this.#listingStep(message);
+        else for (const reply of this.#listings.step(message)) this.#send(reply);
         return;
       case 'listing':
         this.#listed(message);
@@ -236,54 +259,79 @@ export class Session {
     }
   }
 
+  /** The peer's head, by its own word. */
+  #peerIsAt(root: Uint8Array): void {
+    this.#peerRoot = root;
+    this.#peerRootOrder = this.#arrivals;
+    if (this.#settleIfEqual() || !this.#heads.has(root)) return;
+    // It has just got to where we were: both of us contain that root, although we are further by now.
+    this.#confirm(root);
+    if (this.#containsNow(root, this.#arrivals)) this.#send({ type: 'ack', root });
+  }
+
+  #walkAsked(): void {
+    if (!this.#initiator) return;
+    // The peer does not know that our roots are equal.
+    if (this.inSync) this.#send({ type: 'root', root: this.#head.root });
+    else this.#needWalk();
+  }
+
   #entries(message: MessageOf<'entries'>): void {
     const offer = this.#nextOffer++;
+    this.#receiving.taken(offer, entriesBytes(message));
+    this.#incoming.part(message, offer, this.#arrivals);
     for (const item of message.items) this.#known.add(item);
-    if (message.root !== undefined) this.#peerRoot = message.root;
-    this.#incoming.part(message, offer);
-    this.#offered.set(offer, entriesBytes(message));
     this.#emit({ type: 'offer', offer, items: message.items, inline: message.inline });
+    if (message.root !== undefined) this.#peerIsAt(message.root);
   }
 
   #applied(offer: number, failed: boolean): void {
-    const bytes = this.#offered.get(offer) ?? 0;
-    this.#offered.delete(offer);
-    if (bytes > 0) this.#send({ type: 'grant', bytes });
+    this.#send({ type: 'grant', bytes: this.#receiving.settled(offer) });
     for (const stream of this.#incoming.applied(offer, failed)) this.#settled(stream);
     this.#settleIfEqual();
   }
 
   #settled(stream: SettledStream): void {
     const walked = this.#walked.delete(stream.walk);
-    const follows = stream.base !== undefined && this.#contains !== undefined && equalBytes(stream.base, this.#contains);
+    const follows = stream.base !== undefined && (this.#held.has(stream.base) || this.#heads.has(stream.base));
     if (stream.failed || !(walked || follows)) {
       this.#broken = true;
       return;
     }
-    this.#containsNow(stream.root);
+    this.#containsNow(stream.root, stream.arrival);
     this.#send({ type: 'ack', root: stream.root });
   }
 
-  #containsNow(root: Uint8Array): void {
+  /** `arrival`: of the message that named the root. True: it is the newest. */
+  #containsNow(root: Uint8Array, arrival: number): boolean {
     this.#broken = false;
-    if (this.#contains !== undefined && equalBytes(this.#contains, root)) return;
+    const newest = this.#contains === undefined ? -1 : (this.#held.orderOf(this.#contains) ?? -1);
+    const same = this.#contains !== undefined && equalBytes(this.#contains, root);
+    this.#held.add(root, Math.max(arrival, this.#held.orderOf(root) ?? 0));
+    if (same || arrival < newest) return false;
     this.#contains = root;
     this.#emit({ type: 'contains', root });
+    return true;
   }
 
   /** Equal roots: each contains the other, nothing has to be sent. */
   #settleIfEqual(): boolean {
     if (!this.inSync) return false;
-    this.#containsNow(this.#peerRoot);
+    this.#containsNow(this.#peerRoot, this.#peerRootOrder);
     if (this.#outgoing === undefined) this.#sent = this.#head;
     this.#relayAtMs = undefined;
-    this.#staleSinceMs = undefined;
+    this.#staleAtMs = undefined;
     this.#staleMs = STALE_MS_FIRST;
     this.#confirm(this.#head.root);
     return true;
   }
 
+  /** The peer contains this root of ours. */
   #confirm(root: Uint8Array): void {
+    const order = this.#heads.orderOf(root);
+    const known = this.#confirmed === undefined ? undefined : this.#heads.orderOf(this.#confirmed.root);
+    // Not a root of ours, or no news.
+    if (order === undefined || order < (known ?? -1) || (this.#confirmed !== undefined && equalBytes(this.#confirmed.root, root))) return;
     const tree = this.#replica.treeOf(root);
     if (tree !== undefined) this.#confirmed = { root, tree };
     this.#emit({ type: 'confirmed', root });
@@ -292,19 +340,20 @@ export class Session {
   #headMoved(head: SessionHead, local: boolean): void {
     if (equalBytes(head.root, this.#head.root)) return;
     this.#head = head;
+    this.#heads.add(head.root, ++this.#headOrder);
     if (this.#settleIfEqual() || !local) this.#send({ type: 'root', root: head.root });
     if (this.inSync) return;
     if (local) this.#relayAtMs = this.#nowMs;
-    else if (this.#relayAtMs === undefined) {
-      this.#relayAtMs = this.#nowMs + RELAY_MS;
-      this.#emit({ type: 'wake', afterMs: RELAY_MS });
-    }
+    else this.#relayAtMs ??= this.#nowMs + RELAY_MS;
   }
 
   #walkStep(message: MessageOf<'walk'>): void {
     if (this.#walk === undefined) {
       if (this.#initiator) throw protocolError('BAD_MESSAGE', 'the peer answered a walk that is not under way');
-      this.#walk = this.#makeWalk(message.id, true);
+      if (this.#walkStream !== undefined || (this.#outgoing?.walk ?? 0) > 0) {
+        throw protocolError('BAD_MESSAGE', 'the peer begins a walk before it has what the last one found');
+      }
+      this.#walk = this.#makeWalk(message.id, true, false);
     }
     const walk = this.#walk;
     if (walk.id !== message.id) throw protocolError('BAD_MESSAGE', 'the peer mixes up walks');
@@ -313,27 +362,33 @@ export class Session {
     if (!walk.complete) return;
     this.#walk = undefined;
     this.#walked.add(walk.id);
+    if (this.#walked.size > WALKED_MAX) this.#walked.delete(this.#walked.keys().next().value!);
+    this.#walkStream = walk;
     this.#emit({ type: 'walked', messages: walk.messages });
-    this.#walkStreams.push(walk);
   }
 
   /** Sends what the window allows; begins the next stream when it is due; looks after roots that stay unlike. */
   #pump(): void {
     if (this.#outgoing === undefined && this.#walk === undefined) this.#nextStream();
-    while (this.#outgoing !== undefined && this.#window.open) {
-      const { message, bytes } = this.#outgoing.next();
-      this.#window.sent(bytes);
+    while (this.#outgoing !== undefined && this.#sending.open) {
+      const stream = this.#outgoing;
+      const message = stream.next();
+      this.#sending.sent(entriesBytes(message));
       this.#send(message);
-      if (!this.#outgoing.done) continue;
+      if (!stream.done) continue;
+      if (stream.walk > 0) this.#walkSentMark = this.#sending.mark;
       this.#outgoing = undefined;
-      this.#nextStream();
+      if (this.#walk === undefined) this.#nextStream();
+      // The root of a stream is as old as its beginning: the peer shall know the head.
+      if (this.#outgoing === undefined && !equalBytes(stream.root, this.#head.root)) this.#send({ type: 'root', root: this.#head.root });
     }
     this.#watchForStale();
   }
 
   #nextStream(): void {
-    const walk = this.#walkStreams.shift();
+    const walk = this.#walkStream;
     if (walk !== undefined) {
+      this.#walkStream = undefined;
       this.#outgoing = new OutgoingStream({
         items: walk.missingThere(),
         base: undefined,
@@ -367,71 +422,40 @@ export class Session {
     }
   }
 
+  /** Unlike roots with nothing on its way to change that. */
   #watchForStale(): void {
     const waiting = this.busy || this.#relayAtMs !== undefined;
-    if (this.inSync || this.#walk !== undefined || (waiting && !this.#broken)) {
-      this.#staleSinceMs = undefined;
+    if (this.inSync || this.#walk !== undefined || this.#walkUnderWay || (waiting && !this.#broken)) {
+      this.#staleAtMs = undefined;
       return;
     }
-    if (this.#staleSinceMs === undefined) {
-      this.#staleSinceMs = this.#nowMs;
-      this.#emit({ type: 'wake', afterMs: this.#staleMs });
-    } else if (this.#nowMs - this.#staleSinceMs >= this.#staleMs) {
-      this.#staleSinceMs = undefined;
-      this.#staleMs = Math.min(this.#staleMs * 2, STALE_MS_MAX);
-      this.#needWalk();
-    }
+    this.#staleAtMs ??= this.#nowMs + this.#staleMs;
+    if (this.#staleAtMs > this.#nowMs) return;
+    this.#staleMs = Math.min(this.#staleMs * 2, STALE_MS_MAX);
+    this.#staleAtMs = this.#nowMs + this.#staleMs;
+    this.#needWalk();
+  }
+
+  /** One tick is asked for at a time, the earliest; asked again as long as there is something to wait for. */
+  #askForTick(): void {
+    const due = [this.#relayAtMs, this.#staleAtMs].filter((atMs) => atMs !== undefined && atMs > this.#nowMs) as number[];
+    if (due.length === 0) return;
+    const atMs = Math.min(...due);
+    const asked = this.#wakeAtMs;
+    if (asked !== undefined && asked > this.#nowMs && asked <= atMs) return;
+    this.#wakeAtMs = atMs;
+    this.#emit({ type: 'wake', afterMs: atMs - this.#nowMs });
   }
 
   #startListing(): void {
-    if (this.#listing !== undefined) return;
-    const walk = this.#makeWalk(this.#nextWalk, false);
+    if (this.#listings.busy) return;
+    this.#send(this.#listings.start(this.#nextWalk, this.#peerRoot));
     this.#nextWalk += 2;
-    this.#listing = { walk, peerRoot: this.#peerRoot, there: [] };
-    this.#send(walk.start());
-  }
-
-  #listingStep(message: MessageOf<'walk'>): void {
-    if (this.#listing?.walk.id === message.id) {
-      this.#listing.peerRoot = message.root;
-      const reply = this.#listing.walk.step(message);
-      if (reply !== undefined) this.#send(reply);
-      return;
-    }
-    if (this.#answering?.id !== message.id) this.#answering = this.#makeWalk(message.id, false);
-    const reply = this.#answering.step(message);
-    if (reply !== undefined) this.#send(reply);
-    if (!this.#answering.complete) return;
-    const missing = [...take(this.#answering.missingThere(), LISTING_MAX)];
-    this.#answering = undefined;
-    for (let at = 0; at === 0 || at < missing.length; at += LISTING_PART) {
-      this.#send({
-        type: 'listing',
-        id: message.id,
-        items: missing.slice(at, at + LISTING_PART),
-        last: at + LISTING_PART >= missing.length,
-      });
-    }
   }
 
   #listed(message: MessageOf<'listing'>): void {
-    const listing = this.#listing;
-    if (listing === undefined || listing.walk.id !== message.id) return;
-    listing.there.push(...message.items);
-    if (listing.there.length > LISTING_MAX) throw protocolError('LIMIT_EXCEEDED', 'the peer lists more differences than it may');
-    if (!message.last) return;
-    this.#listing = undefined;
-    const here = [...take(listing.walk.missingThere(), LISTING_MAX)];
-    const truncated = here.length >= LISTING_MAX || listing.there.length >= LISTING_MAX;
-    this.#emit({ type: 'listed', here, there: listing.there, peerRoot: listing.peerRoot, truncated });
-  }
-}
-
-function* take<T>(source: Iterable<T>, max: number): Generator<T> {
-  let left = max;
-  for (const item of source) {
-    if (left-- <= 0) return;
-    yield item;
+    const listed = this.#listings.listed(message);
+    if (listed !== undefined) this.#emit({ type: 'listed', ...listed });
   }
 }
 

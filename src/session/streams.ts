@@ -5,38 +5,39 @@
  * Invariant of the receiving side: a stream counts as contained only when it is complete, every part of it has been
  * committed, and all streams before it were settled; one failed part spoils its stream, never more.
  */
-import { byteKey } from '../base/bytes.ts';
-import { ENTRIES_MESSAGE_BYTES_GOAL, ENTRIES_PER_MESSAGE_MAX, ENTRIES_WINDOW_BYTES, KIB } from '../base/limits.ts';
+import { byteKey, ByteWriter } from '../base/bytes.ts';
+import { SamerootError } from '../base/errors.ts';
+import { ENTRIES_MESSAGE_BYTES_GOAL, ENTRIES_PER_MESSAGE_MAX, ENTRIES_WINDOW_BYTES, MESSAGE_BYTES_MAX } from '../base/limits.ts';
 import { hash } from '../content/hash.ts';
 import type { EntryItem, InlineChunk, MessageOf } from '../wire/messages.ts';
 
 const KNOWN_THERE_MAX = 100_000;
-/** Whole contents sent along in one part; beyond it they are asked for, in frames that several peers can serve. */
-const INLINE_BYTES_PER_PART_MAX: number = 128 * KIB;
+/** What a part counts for beside its entries: so that the window bounds empty parts too. */
+const PART_BYTES = 64;
 
 /** Entries that the peer is known to have, since it sent them: not sent back. Forgets all when full; a repeat is harmless. */
 export class KnownThere {
-  readonly #digests = new Map<string, string>();
+  readonly #digests = new Set<string>();
 
   add(item: EntryItem): void {
     if (this.#digests.size >= KNOWN_THERE_MAX) this.#digests.clear();
-    this.#digests.set(byteKey(item.key), digestOf(item));
+    this.#digests.add(digestOf(item));
   }
 
   has(item: EntryItem): boolean {
-    const known = this.#digests.get(byteKey(item.key));
-    return known !== undefined && known === digestOf(item);
+    return this.#digests.has(digestOf(item));
   }
 }
 
-function digestOf(item: EntryItem): string {
-  return byteKey(hash('entry', item.entry));
+function digestOf({ key, entry }: EntryItem): string {
+  return byteKey(hash('entry', new ByteWriter(key.length + entry.length + 4).sized(key).raw(entry).finish()));
 }
 
 export interface OutgoingOptions {
   readonly items: Iterator<EntryItem>;
   readonly base: Uint8Array | undefined;
   readonly root: Uint8Array;
+  /** The walk it answers, 0 = none. */
   readonly walk: number;
   /** Whole small contents to send along, if this is a change of the moment. */
   readonly inline: (item: EntryItem) => InlineChunk | undefined;
@@ -56,12 +57,19 @@ export class OutgoingStream {
     return this.#done;
   }
 
-  next(): { message: MessageOf<'entries'>; bytes: number } {
+  get root(): Uint8Array {
+    return this.#options.root;
+  }
+
+  get walk(): number {
+    return this.#options.walk;
+  }
+
+  next(): MessageOf<'entries'> {
     const { items, base, root, walk, inline } = this.#options;
     const list: EntryItem[] = [];
     const chunks: InlineChunk[] = [];
     let bytes = 0;
-    let inlineBytes = 0;
     while (bytes < ENTRIES_MESSAGE_BYTES_GOAL && list.length < ENTRIES_PER_MESSAGE_MAX) {
       const step = items.next();
       if (step.done === true) {
@@ -70,61 +78,97 @@ export class OutgoingStream {
       }
       list.push(step.value);
       bytes += entryBytes(step.value);
-      const chunk = inlineBytes < INLINE_BYTES_PER_PART_MAX ? inline(step.value) : undefined;
+      const chunk = inline(step.value);
       if (chunk === undefined) continue;
       chunks.push(chunk);
       bytes += chunk.bytes.length;
-      inlineBytes += chunk.bytes.length;
     }
-    const message: MessageOf<'entries'> = {
+    const first = this.#first;
+    this.#first = false;
+    return {
       type: 'entries',
-      base: this.#first ? base : undefined,
+      base: first ? base : undefined,
       root: this.#done ? root : undefined,
       walk,
       items: list,
       inline: chunks,
     };
-    this.#first = false;
-    return { message, bytes };
   }
 }
 
+/** What a part takes of the window. */
 export function entriesBytes(message: MessageOf<'entries'>): number {
-  return (
-    message.items.reduce((sum, item) => sum + entryBytes(item), 0) + message.inline.reduce((sum, chunk) => sum + chunk.bytes.length, 0)
-  );
+  const items = message.items.reduce((sum, item) => sum + entryBytes(item), PART_BYTES);
+  return message.inline.reduce((sum, chunk) => sum + chunk.bytes.length, items);
 }
 
-function entryBytes(item: EntryItem): number {
+export function entryBytes(item: EntryItem): number {
   return item.key.length + item.entry.length;
 }
 
 /** Bytes under way that the receiver has not granted back. */
 export class SendWindow {
-  #underWay = 0;
+  #sent = 0;
+  #granted = 0;
 
   get open(): boolean {
-    return this.#underWay < ENTRIES_WINDOW_BYTES;
+    return this.#sent - this.#granted < ENTRIES_WINDOW_BYTES;
   }
 
   get empty(): boolean {
-    return this.#underWay === 0;
+    return this.#sent === this.#granted;
+  }
+
+  /** Where it stands: `grantedUpTo` asks whether the receiver has dealt with as much as was sent then. */
+  get mark(): number {
+    return this.#sent;
+  }
+
+  grantedUpTo(mark: number): boolean {
+    return this.#granted >= mark;
   }
 
   sent(bytes: number): void {
-    this.#underWay += bytes;
+    this.#sent += bytes;
   }
 
+  /** @throws {SamerootError} `BAD_MESSAGE` for more than was sent */
   granted(bytes: number): void {
-    this.#underWay = Math.max(0, this.#underWay - bytes);
+    if (bytes > this.#sent - this.#granted) throw new SamerootError('BAD_MESSAGE', 'the peer grants more than it got');
+    this.#granted += bytes;
+  }
+}
+
+/** What of a peer's window is taken here. */
+export class ReceiveWindow {
+  readonly #offers = new Map<number, number>();
+  #bytes = 0;
+
+  /** @throws {SamerootError} `LIMIT_EXCEEDED` if the peer does not wait for grants */
+  taken(offer: number, bytes: number): void {
+    this.#offers.set(offer, bytes);
+    this.#bytes += bytes;
+    // A sender may begin one more message as long as it is below the window.
+    if (this.#bytes > ENTRIES_WINDOW_BYTES + MESSAGE_BYTES_MAX) {
+      throw new SamerootError('LIMIT_EXCEEDED', 'the peer sends more entries at once than it may');
+    }
+  }
+
+  /** What is to be granted back for an offer. */
+  settled(offer: number): number {
+    const bytes = this.#offers.get(offer) ?? 0;
+    this.#offers.delete(offer);
+    this.#bytes -= bytes;
+    return bytes;
   }
 }
 
 interface Incoming {
-  base: Uint8Array | undefined;
+  readonly base: Uint8Array | undefined;
   readonly walk: number;
   root: Uint8Array | undefined;
-  readonly pending: Set<number>;
+  arrival: number;
+  parts: number;
   failed: boolean;
 }
 
@@ -132,38 +176,50 @@ export interface SettledStream {
   readonly base: Uint8Array | undefined;
   readonly walk: number;
   readonly root: Uint8Array;
+  /** Number of the message that named the root. */
+  readonly arrival: number;
   readonly failed: boolean;
 }
 
 /** Streams on their way in, oldest first. */
 export class IncomingStreams {
   readonly #streams: Incoming[] = [];
+  readonly #streamOf = new Map<number, Incoming>();
   #open: Incoming | undefined;
 
   get idle(): boolean {
     return this.#streams.length === 0;
   }
 
-  /** A part arrived and is being dealt with as `offer`. */
-  part(message: MessageOf<'entries'>, offer: number): void {
+  /**
+   * A part arrived, as the peer's message number `arrival`, and is being dealt with as `offer`.
+   * @throws {SamerootError} `BAD_MESSAGE` for a part with nothing in it that is not the last
+   */
+  part(message: MessageOf<'entries'>, offer: number, arrival: number): void {
+    if (message.items.length === 0 && message.root === undefined)
+      throw new SamerootError('BAD_MESSAGE', 'the peer sent an empty part of a stream');
     if (this.#open === undefined) {
-      this.#open = { base: message.base, walk: message.walk, root: undefined, pending: new Set(), failed: false };
+      this.#open = { base: message.base, walk: message.walk, root: undefined, arrival, parts: 0, failed: false };
       this.#streams.push(this.#open);
     }
-    this.#open.pending.add(offer);
+    this.#open.parts++;
+    this.#streamOf.set(offer, this.#open);
     if (message.root === undefined) return;
     this.#open.root = message.root;
+    this.#open.arrival = arrival;
     this.#open = undefined;
   }
 
   /** An offer was dealt with; gives the streams that are settled by it, in order. */
   applied(offer: number, failed: boolean): SettledStream[] {
-    for (const stream of this.#streams) {
-      if (stream.pending.delete(offer) && failed) stream.failed = true;
-    }
+    const stream = this.#streamOf.get(offer);
+    if (stream === undefined) return [];
+    this.#streamOf.delete(offer);
+    stream.parts--;
+    if (failed) stream.failed = true;
     const settled: SettledStream[] = [];
-    for (let first = this.#streams[0]; first?.root !== undefined && first.pending.size === 0; first = this.#streams[0]) {
-      settled.push({ base: first.base, walk: first.walk, root: first.root, failed: first.failed });
+    for (let first = this.#streams[0]; first?.root !== undefined && first.parts === 0; first = this.#streams[0]) {
+      settled.push({ base: first.base, walk: first.walk, root: first.root, arrival: first.arrival, failed: first.failed });
       this.#streams.shift();
     }
     return settled;

@@ -6,10 +6,14 @@
  * has to check again. An unknown type number >= 64 is an optional message of a later version: it is skipped.
  */
 import { Packr } from 'msgpackr';
-import { ByteReader, ByteWriter, fromHex, toHex } from '../base/bytes.ts';
+import { assert } from '../base/assert.ts';
+import { asBuffer, ByteReader, ByteWriter, compareBytes, EMPTY_BYTES, fromHex, sharedPrefixLength, toHex } from '../base/bytes.ts';
 import { messageOf, SamerootError } from '../base/errors.ts';
 import {
   CHUNK_BYTES_MAX,
+  CHUNK_FRAME_BYTES_MAX,
+  CONTENT_BYTES_MAX,
+  CONTENT_CHUNKS_MAX,
   CONTENT_ID_BYTES,
   DIGEST_BYTES,
   ENTRIES_PER_MESSAGE_MAX,
@@ -17,19 +21,40 @@ import {
   FETCH_ITEMS_MAX,
   HASH_BYTES,
   KEY_BYTES_MAX,
+  LIST_LEVEL_MAX,
   LIST_PAGES_PER_REQUEST_MAX,
   MESSAGE_BYTES_MAX,
   NAME_TEXT_BYTES_MAX,
   REPLICA_ID_BYTES,
   TREE_LEVEL_MAX,
+  WALK_LIST_BYTES_MAX,
+  WALK_LIST_KEY_BYTES_MAX,
   WALK_RANGES_MAX,
 } from '../base/limits.ts';
-import type { ChunkFrame, EntryItem, FetchItem, FramedChunk, InlineChunk, Message, MessageOf, MessageType, WalkRange } from './messages.ts';
+import type {
+  ChunkFrame,
+  EntryItem,
+  FetchItem,
+  FramedChunk,
+  InlineChunk,
+  Message,
+  MessageOf,
+  MessageType,
+  WalkItem,
+  WalkRange,
+} from './messages.ts';
+import { Shape } from './shape.ts';
 
 const CONTROL = 1;
 const CHUNKS = 2;
 const OPTIONAL_TYPES_FROM = 64;
 const CAPABILITIES_MAX = 64;
+/** Contents may be as small as a byte. */
+const CHUNKS_PER_FRAME_MAX: number = FETCH_ITEMS_MAX * 4;
+
+/** Flags of a packed walk range. */
+const HAS_FROM = 1;
+const HAS_TO = 2;
 
 const packr = new Packr({ useRecords: false, moreTypes: false, int64AsType: 'number', variableMapSize: false });
 
@@ -105,14 +130,15 @@ const FORMS: { readonly [T in MessageType]: Form<T> } = {
   'walk-request': { code: 9, pack: () => [], unpack: () => ({ type: 'walk-request' }) },
   walk: {
     code: 10,
-    pack: (m) => [m.id, m.merge, m.root, m.ranges.map(packRange), m.wants, m.more],
+    pack: (m) => [m.id, m.merge, m.root, packRanges(m.ranges), packKeys(m.wants), m.more],
     unpack: (f) => ({
       type: 'walk',
-      id: f.whole(Number.MAX_SAFE_INTEGER),
+      // 0 stands for "no walk" in a stream.
+      id: f.whole(Number.MAX_SAFE_INTEGER, 1),
       merge: f.flag(),
       root: f.fixed(HASH_BYTES),
-      ranges: f.list(WALK_RANGES_MAX, (g) => unpackRange(g.bytes(MESSAGE_BYTES_MAX))),
-      wants: f.list(MESSAGE_BYTES_MAX, (g) => g.bytes(KEY_BYTES_MAX)),
+      ranges: unpackRanges(f.bytes(WALK_LIST_BYTES_MAX)),
+      wants: unpackKeys(f.bytes(WALK_LIST_BYTES_MAX)),
       more: f.flag(),
     }),
   },
@@ -146,9 +172,9 @@ const FORMS: { readonly [T in MessageType]: Form<T> } = {
       type: 'fetch',
       id: f.whole(0xffff_ffff),
       items: f.groups(FETCH_ITEMS_MAX, 4, (g): FetchItem => ({
-        content: g.fixed(CONTENT_ID_BYTES),
-        bytes: g.whole(Number.MAX_SAFE_INTEGER),
-        firstChunk: g.whole(Number.MAX_SAFE_INTEGER),
+        content: g.content(),
+        bytes: g.whole(CONTENT_BYTES_MAX),
+        firstChunk: g.whole(CONTENT_CHUNKS_MAX),
         chunks: g.whole(0xffff),
       })),
     }),
@@ -167,6 +193,7 @@ const FORM_OF_CODE: ReadonlyMap<number, Form<MessageType>> = new Map(
 export function encodeMessage(message: Message): Uint8Array {
   const form = FORMS[message.type] as Form<MessageType>;
   const body = packr.pack([form.code, ...form.pack(message)]);
+  assert(body.length < MESSAGE_BYTES_MAX, 'a message is within the limit that its receiver keeps');
   const bytes = Buffer.allocUnsafe(1 + body.length);
   bytes[0] = CONTROL;
   bytes.set(body, 1);
@@ -199,13 +226,15 @@ export function decodeMessage(bytes: Uint8Array): Message | ChunkFrame | undefin
   try {
     if (bytes[0] === CHUNKS) return decodeChunks(bytes);
     if (bytes[0] !== CONTROL) throw badMessage('an unknown kind of frame');
-    const body: unknown = packr.unpack(bytes.subarray(1));
-    if (!Array.isArray(body) || typeof body[0] !== 'number') throw badMessage('not a message');
-    const form = FORM_OF_CODE.get(body[0]);
+    const code = new Shape(asBuffer(bytes), 1).code();
+    if (code === undefined) throw badMessage('no message');
+    const form = FORM_OF_CODE.get(code);
     if (form === undefined) {
-      if (body[0] >= OPTIONAL_TYPES_FROM) return undefined;
-      throw badMessage(`an unknown message type ${body[0]}`);
+      if (code >= OPTIONAL_TYPES_FROM) return undefined;
+      throw badMessage(`an unknown message type ${code}`);
     }
+    new Shape(asBuffer(bytes), 1).check();
+    const body = packr.unpack(bytes.subarray(1)) as Fields;
     // Fields beyond ours are a later version's: not read.
     return form.unpack(new Take(body, 1));
   } catch (error) {
@@ -216,19 +245,21 @@ export function decodeMessage(bytes: Uint8Array): Message | ChunkFrame | undefin
 
 function decodeChunks(frame: Uint8Array): ChunkFrame {
   const reader = new ByteReader(frame);
+  if (frame.length > CHUNK_FRAME_BYTES_MAX + frameHeadBytes(CHUNKS_PER_FRAME_MAX))
+    throw badMessage(`a chunk frame of ${frame.length} bytes`);
   reader.u8();
   const id = reader.u32();
-  const count = reader.varint(FETCH_ITEMS_MAX * 4);
+  const count = reader.varint(CHUNKS_PER_FRAME_MAX);
   const chunks: FramedChunk[] = [];
   let offset = 0;
   for (let index = 0; index < count; index++) {
     const item = reader.varint(FETCH_ITEMS_MAX);
-    const chunk = reader.varint();
+    const chunk = reader.varint(CONTENT_CHUNKS_MAX);
     const bytes = reader.varint(CHUNK_BYTES_MAX);
     chunks.push({ item, chunk, offset, bytes });
     offset += bytes;
   }
-  if (reader.remaining !== offset) throw badMessage('a chunk frame has another length than its head says');
+  if (reader.remaining !== offset) throw badMessage('a chunk frame that has another length than its head says');
   const start = reader.position;
   return { type: 'chunks', id, chunks: chunks.map((chunk) => ({ ...chunk, offset: chunk.offset + start })), frame };
 }
@@ -241,45 +272,105 @@ function unpackItems(fields: Take): EntryItem[] {
   return fields.groups(ENTRIES_PER_MESSAGE_MAX, 2, (g) => ({ key: g.bytes(KEY_BYTES_MAX), entry: g.bytes(ENTRY_BYTES_MAX) }));
 }
 
-/** Keys are front-coded: in a walk they are most of the bytes. */
-function packRange(range: WalkRange): Uint8Array {
-  const writer = new ByteWriter(64 + range.items.length * 32).u8(range.level + 1);
-  for (const bound of [range.from, range.to]) {
-    if (bound === undefined) writer.u8(0);
-    else writer.u8(1).sized(bound);
+/**
+ * Ranges in order, disjoint: all their bounds and items are one ascending list of keys, each written as what it does not
+ * share with the one before. Keys are most of the bytes of a walk.
+ */
+function packRanges(ranges: readonly WalkRange[]): Uint8Array {
+  const keys = new KeyWriter();
+  keys.out.varint(ranges.length);
+  for (const { from, to, level, items } of ranges) {
+    keys.out.u8(level + 1).u8((from === undefined ? 0 : HAS_FROM) | (to === undefined ? 0 : HAS_TO));
+    if (from !== undefined) keys.key(from);
+    keys.out.varint(items.length);
+    for (const { key, digest } of items) keys.key(key).raw(digest);
+    if (to !== undefined) keys.key(to);
   }
-  writer.varint(range.items.length);
-  let previous: Uint8Array = range.from ?? new Uint8Array(0);
-  for (const { key, digest } of range.items) {
-    let shared = 0;
-    while (shared < key.length && shared < previous.length && key[shared] === previous[shared]) shared++;
-    writer.varint(shared).sized(key.subarray(shared)).raw(digest);
-    previous = key;
-  }
-  return writer.finish();
+  return keys.out.finish();
 }
 
-function unpackRange(bytes: Uint8Array): WalkRange {
+function unpackRanges(bytes: Uint8Array): WalkRange[] {
   const reader = new ByteReader(bytes);
-  const level = reader.u8() - 1;
-  if (level > TREE_LEVEL_MAX) throw badMessage('a walk level is out of range');
-  const bounds = [0, 1].map(() => (reader.varint(1) === 0 ? undefined : reader.sized(KEY_BYTES_MAX)));
-  const [from, to] = bounds;
-  const count = reader.varint(MESSAGE_BYTES_MAX);
-  const items: { key: Uint8Array; digest: Uint8Array }[] = [];
-  let previous: Uint8Array = from ?? new Uint8Array(0);
+  const keys = new KeyReader(reader);
+  const count = reader.varint(WALK_RANGES_MAX);
+  const ranges: WalkRange[] = [];
   for (let index = 0; index < count; index++) {
-    const shared = reader.varint(previous.length);
-    const suffix = reader.sized(KEY_BYTES_MAX - shared);
-    const key = shared === 0 ? suffix : Buffer.concat([previous.subarray(0, shared), suffix]);
-    if (index > 0 && Buffer.compare(previous, key) >= 0) throw badMessage('walk keys are not in order');
-    if (index === 0 && from !== undefined && Buffer.compare(from, key) > 0) throw badMessage('a walk key is out of its range');
-    if (to !== undefined && Buffer.compare(key, to) >= 0) throw badMessage('a walk key is out of its range');
-    items.push({ key, digest: reader.raw(DIGEST_BYTES) });
-    previous = key;
+    const level = reader.u8() - 1;
+    const bounds = reader.u8();
+    if (level > TREE_LEVEL_MAX || bounds > (HAS_FROM | HAS_TO)) throw badMessage('a walk range that is none');
+    if ((bounds & HAS_FROM) === 0 && index > 0) throw badMessage('walk ranges that overlap');
+    const from = (bounds & HAS_FROM) === 0 ? undefined : keys.atLeast();
+    const items: WalkItem[] = [];
+    for (let left = reader.varint(bytes.length); left > 0; left--) {
+      const key = items.length === 0 ? keys.atLeast() : keys.above();
+      items.push({ key, digest: reader.raw(DIGEST_BYTES) });
+    }
+    if ((bounds & HAS_TO) === 0 && index < count - 1) throw badMessage('walk ranges that overlap');
+    const to = (bounds & HAS_TO) === 0 ? undefined : keys.above();
+    ranges.push({ from, to, level, items });
   }
   reader.end();
-  return { from, to, level, items };
+  return ranges;
+}
+
+/** Keys in order, each once. */
+function packKeys(list: readonly Uint8Array[]): Uint8Array {
+  const keys = new KeyWriter();
+  keys.out.varint(list.length);
+  for (const key of list) keys.key(key);
+  return keys.out.finish();
+}
+
+function unpackKeys(bytes: Uint8Array): Uint8Array[] {
+  const reader = new ByteReader(bytes);
+  const keys = new KeyReader(reader);
+  const list: Uint8Array[] = [];
+  for (let left = reader.varint(bytes.length); left > 0; left--) list.push(list.length === 0 ? keys.atLeast() : keys.above());
+  reader.end();
+  return list;
+}
+
+/** Front coding: how many bytes a key shares with the one before, then the rest. */
+class KeyWriter {
+  readonly out: ByteWriter = new ByteWriter(1024);
+  #previous: Uint8Array = EMPTY_BYTES;
+
+  key(key: Uint8Array): ByteWriter {
+    const shared = sharedPrefixLength(this.#previous, key);
+    this.#previous = key;
+    return this.out.varint(shared).sized(key.subarray(shared));
+  }
+}
+
+class KeyReader {
+  readonly #reader: ByteReader;
+  #previous: Uint8Array = EMPTY_BYTES;
+  #keyBytes = 0;
+
+  constructor(reader: ByteReader) {
+    this.#reader = reader;
+  }
+
+  /** A key that is not before the last one. */
+  atLeast(): Uint8Array {
+    return this.#next(0);
+  }
+
+  /** A key after the last one. */
+  above(): Uint8Array {
+    return this.#next(1);
+  }
+
+  #next(orderMin: 0 | 1): Uint8Array {
+    const shared = this.#reader.varint(this.#previous.length);
+    const rest = this.#reader.sized(KEY_BYTES_MAX - shared);
+    this.#keyBytes += shared + rest.length;
+    if (this.#keyBytes > WALK_LIST_KEY_BYTES_MAX) throw badMessage('too many long keys');
+    const key = shared === 0 ? rest : Buffer.concat([this.#previous.subarray(0, shared), rest]);
+    if (compareBytes(key, this.#previous) < orderMin) throw badMessage('keys that are not in order');
+    this.#previous = key;
+    return key;
+  }
 }
 
 /** Takes the fields of a message one by one, each with its type and limit. */
@@ -293,37 +384,45 @@ class Take {
   }
 
   #next(): unknown {
-    if (this.#at >= this.#fields.length) throw badMessage('a field is missing');
+    if (this.#at >= this.#fields.length) throw badMessage('too few fields');
     return this.#fields[this.#at++];
   }
 
-  whole(max: number): number {
+  whole(max: number, min = 0): number {
     const value = this.#next();
-    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0 || value > max) throw badMessage('a number is out of range');
+    // -0 is not 0 to a Map of ids.
+    const sound = typeof value === 'number' && Number.isSafeInteger(value) && !Object.is(value, -0);
+    if (!sound || value < min || value > max) throw badMessage('a number that is out of range');
     return value;
   }
 
   flag(): boolean {
     const value = this.#next();
-    if (typeof value !== 'boolean') throw badMessage('a flag is not a boolean');
+    if (typeof value !== 'boolean') throw badMessage('a flag that is none');
     return value;
   }
 
   text(maxBytes: number): string {
     const value = this.#next();
-    if (typeof value !== 'string' || Buffer.byteLength(value) > maxBytes) throw badMessage('a text is too long or not a text');
+    if (typeof value !== 'string' || Buffer.byteLength(value) > maxBytes) throw badMessage('a text that is too long or none');
     return value;
   }
 
   bytes(max: number): Uint8Array {
     const value = this.#next();
-    if (!(value instanceof Uint8Array) || value.length > max) throw badMessage('a byte string is too long or not one');
+    if (!(value instanceof Uint8Array) || value.length > max) throw badMessage('a byte string that is too long or none');
     return value;
   }
 
   fixed(length: number): Uint8Array {
     const value = this.bytes(length);
-    if (value.length !== length) throw badMessage(`a byte string has not ${length} bytes`);
+    if (value.length !== length) throw badMessage(`a byte string that has not ${length} bytes`);
+    return value;
+  }
+
+  content(): Uint8Array {
+    const value = this.fixed(CONTENT_ID_BYTES);
+    if (value[0]! > LIST_LEVEL_MAX) throw badMessage('a content of too many levels');
     return value;
   }
 
@@ -343,7 +442,7 @@ class Take {
   groups<T>(max: number, width: number, take: (group: Take) => T): T[] {
     const value = this.#next();
     if (!Array.isArray(value) || value.length % width !== 0 || value.length / width > max)
-      throw badMessage('a list is too long or not one');
+      throw badMessage('a list that is too long or none');
     const inner = new Take(value, 0);
     const result: T[] = [];
     while (inner.#at < value.length) result.push(take(inner));

@@ -41,6 +41,7 @@ describe('defaults', () => {
         shareName: 'data',
         listen: { host: '127.0.0.1', port: 7440 },
         listenAnyPort: true,
+        advertise: true,
         join: [],
         token: undefined,
         insecure: false,

@@ -21,7 +21,7 @@ afterEach(async () => {
   await server[Symbol.asyncDispose]();
 });
 
-function ask(path: string, init: Omit<RequestInit, 'headers'> & { headers?: Record<string, string> } = {}): Promise<Response> {
+function ask(path: string, init: Omit<RequestInit, 'headers'> & { headers?: Record<string, string> | undefined } = {}): Promise<Response> {
   return fetch(`${server.url}${path}`, { ...init, headers: { authorization: `Bearer ${TOKEN}`, ...init.headers } });
 }
 
@@ -138,7 +138,7 @@ describe('bad requests', () => {
   it('refuses a body of JSON that is too long', async () => {
     const body = JSON.stringify({ peers: ['x'.repeat(70_000)] });
     expect(await errorOf(await ask('/v1/wait', { method: 'POST', body }))).toEqual([400, 'CONFIG_INVALID']);
-    const unannounced = { method: 'POST', body: new Blob([body]).stream(), duplex: 'half' } as RequestInit;
+    const unannounced = { method: 'POST', body: new Blob([body]).stream(), duplex: 'half' } as const;
     expect(await errorOf(await ask('/v1/wait', unannounced))).toEqual([400, 'CONFIG_INVALID']);
   });
 
@@ -190,7 +190,8 @@ describe('wait, invite, deletes', () => {
 });
 
 describe('records', () => {
-  const put = (path: string, body: BodyInit, headers: Record<string, string> = {}) => ask(path, { method: 'PUT', body, headers });
+  const put = (path: string, body: string | Uint8Array<ArrayBuffer>, headers: Record<string, string> = {}) =>
+    ask(path, { method: 'PUT', body, headers });
 
   it('gives back the bytes that were put', async () => {
     const bytes = Uint8Array.from({ length: 300_000 }, (_, at) => (at * 7) & 0xff);

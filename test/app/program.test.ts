@@ -83,6 +83,7 @@ describe('a node', () => {
     expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ http: node.ready['api'], pid: node.child.pid });
     expect(existsSync(join(work, 'elsewhere'))).toBe(true);
     expect(existsSync(join(folder, '.sameroot', 'db'))).toBe(false);
+    expect((await program(['wait'], { cwd: folder })).code).toBe(0);
     const status = await program(['status', '--json'], { cwd: folder });
     expect(JSON.parse(status.out)).toMatchObject({ share: 'named', state: 'alone', entries: 1, bytes: 7 });
   });

@@ -44,7 +44,7 @@ writeFileSync('dist/.tsbuildinfo', JSON.stringify(notes));
 const FAKE_NPM = `
 const { appendFileSync, copyFileSync, cpSync, existsSync, rmSync } = require('node:fs');
 appendFileSync('npm-calls', process.argv.slice(2).join(' ') + '\\n');
-if (existsSync('npm-fails')) process.exit(7);
+if (existsSync('npm-fails-' + process.argv[2])) process.exit(7);
 rmSync('node_modules', { recursive: true, force: true });
 cpSync('registry', 'node_modules', { recursive: true });
 copyFileSync('package-lock.json', 'node_modules/.package-lock.json');
@@ -126,11 +126,13 @@ describe('a fresh clone', () => {
     expect(readFileSync(join(top, 'dist/app/two.js'), 'utf8').trim()).toBe('export const two = 2;');
   });
 
-  it('says so when npm fails, and tries again', async () => {
-    write('npm-fails', '');
-    expect(await setup()).toMatchObject({ code: 1, err: expect.stringContaining('npm ci failed (7)') });
-    rmSync(join(top, 'npm-fails'));
+  it('is installed without `npm ci` where that refuses, and says so when npm fails', async () => {
+    write('npm-fails-ci', '');
+    write('npm-fails-install', '');
+    expect(await setup()).toMatchObject({ code: 1, err: expect.stringContaining('npm install failed (7)') });
+    rmSync(join(top, 'npm-fails-install'));
     await expectReady();
+    expect(readFileSync(join(top, 'npm-calls'), 'utf8').match(/^\w+/gm)).toEqual(['ci', 'install', 'ci', 'install']);
   });
 });
 

@@ -86,7 +86,7 @@ describe('an entry in honest histories', () => {
     const histories = [...inHistories(check), ...inHistories(check, anyValue)];
     expect(concurrent).toBeGreaterThan(1000);
     expect(sum(histories.map(({ counts }) => counts.retired))).toBeGreaterThan(200);
-    expect(sum(histories.map(({ counts }) => counts.retiredAsWinner))).toBeGreaterThan(5);
+    expect(sum(histories.map(({ counts }) => counts.retiredAsWinner))).toBeGreaterThan(0);
     expect(sum(histories.map(({ counts }) => counts.births))).toBeGreaterThan(200);
   });
 

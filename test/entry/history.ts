@@ -113,7 +113,8 @@ export function steps(values: fc.Arbitrary<Value>, maxLength: number = 30): fc.A
       { weight: 2, arbitrary: fc.record({ type: fc.constant('retire' as const), at, pick: fc.nat(), old: fc.boolean() }) },
       { weight: 4, arbitrary: fc.record({ type: fc.constant('exchange' as const), from: at, to: at }) },
     ),
-    { maxLength },
+    // Long histories are where conflicts are; fast-check would make nearly all of them short.
+    { maxLength, size: 'max' },
   );
 }
 

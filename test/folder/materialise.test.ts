@@ -15,6 +15,8 @@ import {
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { singleChunk } from '../../src/content/content-list.ts';
+import { hash } from '../../src/content/hash.ts';
 import { conflictName } from '../../src/entry/view.ts';
 import { diskStat } from '../../src/folder/disk-stat.ts';
 import { DiskThread } from '../../src/folder/disk-thread.ts';
@@ -142,6 +144,28 @@ describe('bytes that are here already are not asked for', () => {
     expect([inode('e/small'), inode('e/large')]).toEqual(inodes);
     expect(existsSync(at('.sameroot/trash'))).toBe(false);
     expectRowsMatch();
+  });
+
+  test('a rename of more paths than fit into one batch is a rename too', async () => {
+    const count = 2100;
+    const names = Array.from({ length: count }, (_, index) => `f${index}`);
+    const parts = names.map((name) => Buffer.from(`content of ${name}`));
+    let offset = 0;
+    const items = parts.map((data) => ({ hash: hash('chunk', data), offset: (offset += data.length) - data.length, bytes: data.length }));
+    await fixture.staging.writeWhole(new Uint8Array(Buffer.concat(parts)), items);
+    await fixture.staging.finish(items.map(({ hash }) => singleChunk(hash)));
+    const placed = (parent: string): Record<string, Thing> =>
+      Object.fromEntries([[parent, folder()], ...names.map((name, index) => [`${parent}/${name}`, file(parts[index]!)] as const)]);
+    await fixture.materialiser.project(await fixture.commit(placed('a')));
+    const inodes = names.map((name) => inode(`a/${name}`));
+    const gone = Object.fromEntries(Object.keys(placed('a')).map((path) => [path, undefined]));
+    const keys = await fixture.commit({ ...gone, ...placed('b') });
+    expect(keys.length).toBeGreaterThan(4096);
+    expect(await fixture.materialiser.project(keys)).toMatchObject({ dirty: [], missing: [], waiting: [] });
+    expect(names.map((name) => inode(`b/${name}`))).toEqual(inodes);
+    expect(existsSync(at('a'))).toBe(false);
+    expect(existsSync(at('.sameroot/trash'))).toBe(false);
+    expect(await fixture.todo()).toBe(0);
   });
 
   test('rotation takes the old bytes from the trash', async () => {

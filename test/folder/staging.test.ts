@@ -1,0 +1,205 @@
+import { existsSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
+import { toHex } from '../../src/base/bytes.ts';
+import { EMPTY_CONTENT, singleChunk } from '../../src/content/content-list.ts';
+import { hash } from '../../src/content/hash.ts';
+import { DiskThread } from '../../src/folder/disk-thread.ts';
+import { Staging, stagedName } from '../../src/folder/staging.ts';
+import { Fixture, noise } from './disk-fixture.ts';
+
+const thread = new DiskThread('write');
+let fixture: Fixture;
+
+beforeEach(async () => {
+  fixture = await Fixture.make(thread);
+});
+afterEach(() => fixture.dispose());
+afterAll(() => thread[Symbol.asyncDispose]());
+
+const tmp = (name = ''): string => join(fixture.root, '.sameroot/tmp', name);
+const reopen = (minFreeBytes = 0): Promise<Staging> =>
+  Staging.open({ root: fixture.root, writeThread: thread, clock: fixture.clock, minFreeBytes });
+const nameOf = (data: Uint8Array): string => toHex(hash('chunk', data));
+
+test('of a frame, exactly what has its hash is written', async () => {
+  const item = fc.record({ data: fc.uint8Array({ minLength: 1, maxLength: 300 }), damaged: fc.boolean() });
+  await fc.assert(
+    fc.asyncProperty(fc.array(item, { minLength: 1, maxLength: 12 }), async (list) => {
+      fixture.dispose();
+      fixture = await Fixture.make(thread);
+      let offset = 0;
+      const items = list.map(({ data }) => ({
+        hash: hash('chunk', data),
+        offset: (offset += data.length) - data.length,
+        bytes: data.length,
+      }));
+      const frame = Buffer.concat(list.map(({ data, damaged }) => (damaged ? data.map((byte) => byte ^ 1) : data)));
+      const good = await fixture.staging.writeWhole(new Uint8Array(frame), items);
+      const sound = new Set(list.filter(({ damaged }) => !damaged).map(({ data }) => nameOf(data)));
+      // A damaged one may be the same content as a sound one before it.
+      for (const [index, { data, damaged }] of list.entries()) {
+        if (!damaged) expect(good[index]).toBe(true);
+        else if (good[index] === true) expect(sound).toContain(nameOf(data));
+      }
+      expect(new Set(readdirSync(tmp()))).toEqual(sound);
+      for (const name of sound) expect(nameOf(readFileSync(tmp(name)))).toBe(name);
+    }),
+    { numRuns: 40 },
+  );
+});
+
+test('a frame in a larger buffer is copied, its neighbours stay', async () => {
+  const buffer = new Uint8Array(64).fill(9);
+  const frame = buffer.subarray(8, 16);
+  expect(await fixture.staging.writeWhole(frame, [{ hash: hash('chunk', frame), offset: 0, bytes: 8 }])).toEqual([true]);
+  expect(buffer).toEqual(new Uint8Array(64).fill(9));
+  const owned = new Uint8Array(8);
+  await fixture.staging.writeWhole(owned, [{ hash: hash('chunk', new Uint8Array(8)), offset: 0, bytes: 8 }]);
+  expect(owned.length).toBe(0);
+});
+
+test('complete means finished; unfinished contents are found again after a restart, torn ones are not', async () => {
+  const [a, b] = [noise(3000, 1), noise(4000, 2)];
+  const ids = [a, b].map((data) => singleChunk(hash('chunk', data)));
+  const items = [
+    { hash: hash('chunk', a), offset: 0, bytes: a.length },
+    { hash: hash('chunk', b), offset: a.length, bytes: b.length },
+  ];
+  await fixture.staging.writeWhole(new Uint8Array(Buffer.concat([a, b])), items);
+  expect(ids.map((id) => fixture.staging.complete(id))).toEqual([false, false]);
+  truncateSync(tmp(nameOf(b)), 2000);
+  writeFileSync(tmp('place-3'), 'left over');
+  const staging = await reopen();
+  expect(ids.map((id) => staging.complete(id))).toEqual([true, false]);
+  expect(readdirSync(tmp())).toEqual([nameOf(a)]);
+  expect(staging.pathOf(ids[0]!)).toBe(tmp(nameOf(a)));
+});
+
+test('finish refuses what was never written; the empty content is always there', async () => {
+  await expect(fixture.staging.finish([singleChunk(hash('chunk', noise(9)))])).rejects.toMatchObject({ code: 'CONTENT_MISSING' });
+  await fixture.staging.finish([EMPTY_CONTENT]);
+  expect(fixture.staging.complete(EMPTY_CONTENT)).toBe(true);
+});
+
+test('what is staged is not written twice: a flushed file stays the file it is', async () => {
+  const data = noise(5000);
+  const id = await fixture.stage(data);
+  const before = statSync(tmp(stagedName(id)));
+  const item = { hash: hash('chunk', data), offset: 0, bytes: data.length };
+  expect(await fixture.staging.writeWhole(new Uint8Array(data.length), [item])).toEqual([true]);
+  // Nor by a thread whose main side does not know of it.
+  const input = { tmp: tmp(), frame: data, hashes: item.hash, spans: Float64Array.of(0, data.length), minFreeBytes: 0 };
+  expect(await thread.call('stageWhole', input)).toEqual([true]);
+  expect(statSync(tmp(stagedName(id)))).toMatchObject({ ino: before.ino, mtimeMs: before.mtimeMs });
+});
+
+test('a part knows after a kill which chunks it holds, whatever was written in whatever order', async () => {
+  const data = noise(1_200_000, 4);
+  const { id, refs } = fixture.chunk(data);
+  await fc.assert(
+    fc.asyncProperty(fc.shuffledSubarray(refs.map((_, index) => index)), async (order) => {
+      await fixture.staging.discard(id);
+      await fixture.staging.openPart(id, data.length);
+      for (const index of order) {
+        const { hash, bytes, offset } = refs[index]!;
+        const items = [{ hash, bytes, offset: 0, fileOffset: offset }];
+        expect(await fixture.staging.writePart(id, data.slice(offset, offset + bytes), items)).toEqual([true]);
+      }
+      const staging = await reopen();
+      expect([staging.hasPart(id), staging.complete(id)]).toEqual([true, false]);
+      await staging.openPart(id, data.length);
+      expect(await staging.checkPart(id, 0, refs)).toEqual(refs.map((_, index) => order.includes(index)));
+      expect(await staging.checkPart(id, refs[1]!.offset, refs.slice(1))).toEqual(refs.slice(1).map((_, at) => order.includes(at + 1)));
+    }),
+    { numRuns: 15 },
+  );
+});
+
+test('a chunk of zeros in a part is recognised, a hole where other bytes belong is not', async () => {
+  const data = Buffer.concat([new Uint8Array(600_000), noise(100_000)]);
+  const { id, refs } = fixture.chunk(data);
+  await fixture.staging.openPart(id, data.length);
+  const held = await fixture.staging.checkPart(id, 0, refs);
+  expect(held).toEqual(refs.map(({ offset, bytes }) => data.subarray(offset, offset + bytes).every((byte) => byte === 0)));
+  expect(held).toContain(false);
+  expect(held).toContain(true);
+});
+
+test('a frame of several chunks of a part: the bad one is left out, the rest has its place', async () => {
+  const data = noise(900_000, 8);
+  const { id, refs } = fixture.chunk(data);
+  await fixture.staging.openPart(id, data.length);
+  const order = refs.map((_, index) => index).toReversed();
+  let offset = 0;
+  const items = order.map((index) => {
+    const { hash, bytes, offset: fileOffset } = refs[index]!;
+    return { hash, bytes, offset: (offset += bytes) - bytes, fileOffset };
+  });
+  const frame = new Uint8Array(
+    Buffer.concat(order.map((index) => data.subarray(refs[index]!.offset, refs[index]!.offset + refs[index]!.bytes))),
+  );
+  frame[items[1]!.offset]! ^= 1;
+  const expected = items.map((_, index) => index !== 1);
+  expect(await fixture.staging.writePart(id, frame, items)).toEqual(expected);
+  expect(await fixture.staging.checkPart(id, 0, refs)).toEqual(expected.toReversed());
+  const bad = refs[order[1]!]!;
+  const again = [{ hash: bad.hash, bytes: bad.bytes, offset: 0, fileOffset: bad.offset }];
+  await fixture.staging.writePart(id, data.slice(bad.offset, bad.offset + bad.bytes), again);
+  await fixture.staging.finish([id]);
+  expect(fixture.staging.complete(id)).toBe(true);
+  expect(readdirSync(tmp())).toEqual([toHex(id)]);
+  expect(Buffer.compare(readFileSync(tmp(toHex(id))), data)).toBe(0);
+  expect((await reopen()).complete(id)).toBe(true);
+});
+
+test('copies from the folder are verified', async () => {
+  const data = noise(500_000, 6);
+  const { id, refs } = fixture.chunk(data);
+  writeFileSync(
+    join(fixture.root, 'source'),
+    Buffer.concat([Buffer.from('shifted'), data.map((byte, at) => (at === 0 ? byte ^ 1 : byte))]),
+  );
+  await fixture.staging.openPart(id, data.length);
+  const items = refs.map(({ hash, bytes, offset }) => ({ path: 'source', sourceOffset: offset + 7, hash, bytes, fileOffset: offset }));
+  expect(await fixture.staging.copyPart(id, items)).toEqual(refs.map((_, index) => index > 0));
+  expect(await fixture.staging.checkPart(id, 0, refs)).toEqual(refs.map((_, index) => index > 0));
+  const small = { path: 'nowhere', sourceOffset: 0, hash: hash('chunk', data), bytes: 10, fileOffset: 0 };
+  expect(await fixture.staging.copyWhole([small])).toEqual([false]);
+  expect(existsSync(tmp(toHex(small.hash)))).toBe(false);
+});
+
+test('below the disk floor nothing is written', async () => {
+  const staging = await reopen(Number.MAX_SAFE_INTEGER);
+  const data = noise(100);
+  const item = { hash: hash('chunk', data), offset: 0, bytes: data.length };
+  await expect(staging.writeWhole(new Uint8Array(data), [item])).rejects.toMatchObject({ code: 'DISK_FULL' });
+  await expect(staging.openPart(fixture.chunk(noise(300_000)).id, 300_000)).rejects.toMatchObject({ code: 'DISK_FULL' });
+  expect(readdirSync(tmp()).filter((name) => statSync(tmp(name)).size > 0)).toEqual([]);
+  expect(await fixture.staging.writeWhole(new Uint8Array(data), [item])).toEqual([true]);
+});
+
+test('what nobody used for 7 days is removed at the start, unless an entry waits for it', async () => {
+  const kept = await fixture.stage('kept');
+  const dropped = await fixture.stage('dropped');
+  const large = fixture.chunk(noise(300_000));
+  await fixture.staging.openPart(large.id, 300_000);
+  fixture.clock.ms += 8 * 86_400_000;
+  const options = { root: fixture.root, writeThread: thread, clock: fixture.clock, minFreeBytes: 0 };
+  const staging = await Staging.open(options, new Set([stagedName(kept)]));
+  expect([kept, dropped].map((id) => staging.complete(id))).toEqual([true, false]);
+  expect(staging.hasPart(large.id)).toBe(false);
+  expect(readdirSync(tmp())).toEqual([stagedName(kept)]);
+});
+
+test('a staged file that a receiver counts on is copied into the folder, not moved', async () => {
+  const data = Buffer.from('wanted twice');
+  await fixture.stage(data);
+  await fixture.staging.writeWhole(new Uint8Array(data), [{ hash: hash('chunk', data), offset: 0, bytes: data.length }]);
+  await fixture.materialiser.project(await fixture.commit({ a: { kind: 'file', data } }));
+  expect(readFileSync(join(fixture.root, 'a'), 'utf8')).toBe('wanted twice');
+  const id = singleChunk(hash('chunk', data));
+  await fixture.staging.finish([id]);
+  expect(fixture.staging.complete(id)).toBe(true);
+});
