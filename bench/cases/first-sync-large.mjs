@@ -1,7 +1,7 @@
 /** One large file to a new host. */
 import { join } from 'node:path';
 import { GIB, MB, MIB } from '../support/common.mjs';
-import { diskWriteRate, writeRandomFile } from '../support/data.mjs';
+import { diskWriteRate, requireSameFolders, writeRandomFile } from '../support/data.mjs';
 
 export const bench = {
   name: 'first-sync-large',
@@ -36,6 +36,7 @@ export const bench = {
           seconds,
           connectSeconds: (connectedMs - target.startedMs) / 1000,
         });
+        requireSameFolders(folder, space.makeFolder('target'));
       } finally {
         await space.close();
       }

@@ -1,6 +1,6 @@
 /** Many small files to a new host. */
 import { MIB } from '../support/common.mjs';
-import { writeSmallFiles } from '../support/data.mjs';
+import { diskCreateRate, requireSameFolders, writeSmallFiles } from '../support/data.mjs';
 
 export const bench = {
   name: 'first-sync-small',
@@ -12,6 +12,7 @@ export const bench = {
     try {
       const folder = space.makeFolder('source');
       writeSmallFiles(folder, count, 2_000, 6_000, 2);
+      figures.add('disk alone: write, rename and flush', 'files/s', diskCreateRate(space.makeFolder('disk'), count, 4_000));
       const source = await space.startNode(folder);
       const indexedMs = await source.scan();
       figures.add('cold index of the source', 'files/s', count / ((indexedMs - source.startedMs) / 1000));
@@ -29,6 +30,7 @@ export const bench = {
         connectSeconds: (connectedMs - target.startedMs) / 1000,
         wireBytes: await source.wireBytes(),
       });
+      requireSameFolders(folder, space.makeFolder('target'));
     } finally {
       await space.close();
     }

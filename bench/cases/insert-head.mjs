@@ -1,7 +1,7 @@
 /** One byte more at the head of a large file: every later byte has another offset. */
 import { join } from 'node:path';
 import { GIB, MB, MIB, nowMs } from '../support/common.mjs';
-import { replaceFile, writeRandomFile } from '../support/data.mjs';
+import { replaceFile, requireSameFolders, writeRandomFile } from '../support/data.mjs';
 import { quiet } from '../support/workspace.mjs';
 
 export const bench = {
@@ -35,6 +35,7 @@ export const bench = {
       figures.add('change to durable', 's', (atMs - changedMs) / 1000, { better: 'lower' });
       await source.addCpu(figures, 'source');
       await target.addCpu(figures, 'target');
+      requireSameFolders(folder, space.makeFolder('target'));
     } finally {
       await space.close();
     }

@@ -2,7 +2,7 @@
 import { renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { GIB, MIB, nowMs } from '../support/common.mjs';
-import { writeRandomFile } from '../support/data.mjs';
+import { requireSameFolders, writeRandomFile } from '../support/data.mjs';
 import { quiet } from '../support/workspace.mjs';
 
 export const bench = {
@@ -34,6 +34,7 @@ export const bench = {
         figures.add(`index, ${of}`, 's', (indexedMs - changedMs) / 1000, { better: 'lower' });
         figures.add(`rename to durable, ${of}`, 's', (atMs - changedMs) / 1000, { better: 'lower' });
         detail({ files, bytesPerFile: bytes / files });
+        requireSameFolders(folder, space.makeFolder('target'));
       } finally {
         await space.close();
       }

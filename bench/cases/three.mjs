@@ -1,7 +1,7 @@
 /** Two new hosts at once: may the source send everything twice, or do they help each other? */
 import { join } from 'node:path';
 import { GIB, MB, MIB } from '../support/common.mjs';
-import { writeRandomFile } from '../support/data.mjs';
+import { requireSameFolders, writeRandomFile } from '../support/data.mjs';
 import { quiet } from '../support/workspace.mjs';
 
 export const bench = {
@@ -23,6 +23,7 @@ export const bench = {
       const { atMs } = await confirmed;
       const startedMs = Math.min(...targets.map((target) => target.startedMs));
       await quiet([source, ...targets]);
+      for (const index of [0, 1]) requireSameFolders(folder, space.makeFolder(`target-${index}`));
       const sent = await Promise.all([source, ...targets].map((node) => node.sentBytes()));
       figures.add('join to durable on both', 'MB/s for each', bytes / MB / ((atMs - startedMs) / 1000));
       figures.add('sent by the busiest node, by the size of the file', 'times', Math.max(...sent) / bytes, { better: 'lower' });

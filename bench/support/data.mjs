@@ -1,7 +1,8 @@
 /** Data that does not compress and is the same in every run. */
+import { execFileSync } from 'node:child_process';
 import { createCipheriv } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, writeSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readSync, renameSync, writeFileSync, writeSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
 import { MIB } from './common.mjs';
 
 const BLOCK_BYTES = 8 * MIB;
@@ -54,6 +55,36 @@ export function writeSmallFiles(folder, count, minBytes, maxBytes, seed) {
   }
 }
 
+/** A fast wrong answer is no figure: the target must hold what the source holds, byte by byte. */
+export function requireSameFolders(source, target) {
+  const [left, right] = [source, target].map((folder) => listFiles(folder));
+  if (left.join('\n') !== right.join('\n')) throw new Error(`${target} has ${right.length} files, ${source} has ${left.length} or others`);
+  for (const path of left) if (!sameBytes(join(source, path), join(target, path))) throw new Error(`${path} differs`);
+}
+
+function listFiles(folder) {
+  const found = [];
+  for (const item of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    const path = relative(folder, join(item.parentPath ?? item.path, item.name));
+    if (item.isFile() && !path.startsWith('.sameroot')) found.push(path);
+  }
+  return found.sort();
+}
+
+function sameBytes(left, right) {
+  const files = [left, right].map((path) => openSync(path, 'r'));
+  const buffers = files.map(() => Buffer.allocUnsafe(BLOCK_BYTES));
+  try {
+    for (;;) {
+      const [a, b] = files.map((file, index) => buffers[index].subarray(0, readSync(file, buffers[index])));
+      if (!a.equals(b)) return false;
+      if (a.length === 0) return true;
+    }
+  } finally {
+    for (const file of files) closeSync(file);
+  }
+}
+
 /** What the disk itself does: one file written in 1 MiB pieces and flushed once, MB/s. */
 export function diskWriteRate(path, bytes) {
   const piece = randomBytesOf(99)(MIB);
@@ -64,4 +95,17 @@ export function diskWriteRate(path, bytes) {
   const seconds = (performance.now() - since) / 1000;
   closeSync(file);
   return bytes / 1e6 / seconds;
+}
+
+/** What the disk itself does with small files: each written under another name and renamed, all flushed once; files/s. */
+export function diskCreateRate(folder, count, bytes) {
+  const content = randomBytesOf(98)(bytes);
+  const since = performance.now();
+  for (let index = 0; index < count; index++) {
+    const temporary = join(folder, `new-${index}`);
+    writeFileSync(temporary, content);
+    renameSync(temporary, join(folder, `file-${index}`));
+  }
+  execFileSync('sync', ['-f', folder]);
+  return count / ((performance.now() - since) / 1000);
 }

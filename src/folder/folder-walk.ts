@@ -146,7 +146,10 @@ export class FolderWalk {
     let names = found;
     // The replacement character stands for bytes that are not UTF-8, or, rarely, for itself.
     if (names.some((name) => name.includes('\ufffd'))) names = this.#readExactly(prefix);
-    if (prefix === '') names = names.filter((name) => name !== OWN_FOLDER);
+    if (names.includes(OWN_FOLDER)) {
+      names = names.filter((name) => name !== OWN_FOLDER);
+      if (prefix !== '') this.#report(prefix + OWN_FOLDER, 'FOLDER_NESTED', 'a folder inside this one is a share of its own');
+    }
     return names.some((name) => /[\ud800-\uffff]/.test(name)) ? names.sort(compareText) : names.sort();
   }
 

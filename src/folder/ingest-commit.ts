@@ -23,6 +23,7 @@ import { placeRows, sameStat, unplaceRows, type Placed, type PlacedKind } from '
 import type { ReadThread } from './read-jobs.ts';
 import type { Finding } from './scan.ts';
 import { StatColumns } from './stat-columns.ts';
+import { todoRow } from './todo.ts';
 
 /** What `PathGate` is to us. */
 export interface Gate {
@@ -145,7 +146,11 @@ export class IngestCommitter {
   }
 
   #goneMutation({ path, placed }: Finding): Mutation {
-    const rows = (): Operation[] => (placed === undefined ? [] : unplaceRows(path, placed));
+    // What a conflict copy showed is the winner now: the node shows it at this path, and does so after a crash as well.
+    const rows = (entry: Entry | undefined): Operation[] => [
+      ...(placed === undefined ? [] : unplaceRows(path, placed)),
+      ...(view(entry).winner === undefined ? [] : [todoRow(fileKey(path), [])]),
+    ];
     if (placed === undefined || placed.owner !== path) return { ...this.#retireMutation(path, placed, () => true), rows };
     return {
       key: fileKey(path),

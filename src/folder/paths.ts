@@ -6,7 +6,7 @@ import { compareBytes, concatBytes, fromUtf8, utf8 } from '../base/bytes.ts';
 import { KEY_BYTES_MAX, NAME_BYTES_MAX } from '../base/limits.ts';
 import type { ErrorCode } from '../base/errors.ts';
 
-/** Our own folder inside the shared one: database, staging, trash. Never replicated. */
+/** Our own folder inside the shared one: database, key, staging, trash. Never replicated, nor that of a share inside this one. */
 export const OWN_FOLDER = '.sameroot';
 
 const FILE_PREFIX = utf8('f/');
@@ -27,9 +27,9 @@ export function pathProblem(path: string): ErrorCode | undefined {
   if (path.length === 0 || path.includes('\0')) return 'NAME_RESERVED';
   if (path.length * 3 > KEY_BYTES_MAX - 2 && Buffer.byteLength(path) > KEY_BYTES_MAX - 2) return 'NAME_TOO_LONG';
   const names = path.split('/');
-  if (names[0] === OWN_FOLDER) return 'NAME_RESERVED';
   for (const name of names) {
-    if (name === '' || name === '.' || name === '..') return 'NAME_RESERVED';
+    // At any depth: the folder of another share has its private key there.
+    if (name === '' || name === '.' || name === '..' || name === OWN_FOLDER) return 'NAME_RESERVED';
     if (name.length > NAME_BYTES_MAX / 3 && Buffer.byteLength(name) > NAME_BYTES_MAX) return 'NAME_TOO_LONG';
   }
   return undefined;

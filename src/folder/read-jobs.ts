@@ -119,7 +119,7 @@ function subfolders(input: { root: string; rules: string; paths: readonly string
     for (const entry of entries) {
       if (!entry.isDirectory() || entry.name.includes('\ufffd')) continue;
       const child = prefix + entry.name;
-      if (child !== OWN_FOLDER && !rules.ignores(child, true)) found.push(child);
+      if (entry.name !== OWN_FOLDER && !rules.ignores(child, true)) found.push(child);
     }
   }
   return found;

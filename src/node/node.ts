@@ -147,8 +147,16 @@ class RunningNode implements NodeApi {
       throw new SamerootError('NOT_INVITED', 'this folder is not part of a share yet, and there is no --token to join with');
     }
     if (stored === undefined && this.#invitation !== undefined) requireUnexpired(this.#invitation, realClock.wallMs());
-    this.#listener = await this.#transport.listen({ ...listen, ...(listenAnyPort ? { tryNextPorts: NEXT_PORTS } : {}) }, (channel) =>
-      this.#peers.accept(channel),
+    if (stored !== undefined && this.#invitation !== undefined && !invitesTo(this.#invitation, stored.id, parametersHash(stored))) {
+      throw new SamerootError('SHARE_MISMATCH', 'this folder is part of a share already, and the invitation is for another');
+    }
+    // Who comes while our own members are not loaded yet must not be taken for a stranger.
+    let open!: () => void;
+    const opened = new Promise<void>((resolve) => (open = resolve));
+    const ports = listenAnyPort ? { tryNextPorts: NEXT_PORTS } : {};
+    this.#listener = await this.#transport.listen(
+      { ...listen, ...ports },
+      (channel) => void opened.then(() => this.#peers.accept(channel)),
     );
     try {
       if (stored !== undefined) await this.#live(() => Promise.resolve(Replica.open(this.#store, realClock)));
@@ -158,6 +166,7 @@ class RunningNode implements NodeApi {
       await this[Symbol.asyncDispose]();
       throw error;
     }
+    open();
     for (const address of joins)
       this.#peers.keep(address, this.#invitation !== undefined && stored === undefined ? this.#invitation.inviterId : undefined);
     this.#pull = setInterval(() => this.#tick(), this.#options.pullEveryMs);
@@ -172,7 +181,11 @@ class RunningNode implements NodeApi {
 
   /** Makes the body once; later callers get the same. */
   #live(open: () => Promise<Replica>): Promise<Body> {
-    this.#birth ??= this.#makeBody(open);
+    this.#birth ??= this.#makeBody(open).catch((error: unknown) => {
+      // The next hello tries again: the disk may have room by then.
+      this.#birth = undefined;
+      throw error;
+    });
     return this.#birth;
   }
 
@@ -220,6 +233,12 @@ class RunningNode implements NodeApi {
     replica.onCommit((commit) => {
       this.#confirmations.committed(commit.head.root, commit.head.commit);
       if (commit.keys.some(({ origin }) => origin === undefined)) this.#localChange = true;
+      // A local write can change what else is to be shown: a deleted winner uncovers its conflict copy.
+      const uncovered = commit.keys.filter(({ origin, entry }) => origin === undefined && entry !== undefined && entry.versions.length > 1);
+      if (uncovered.length > 0)
+        void landing
+          .project(uncovered.map(({ key }) => key))
+          .catch((error: unknown) => this.#log.warn('paths can not be shown', { error: String(error) }));
       if (!intake.landing) this.#announce();
       if (commit.keys.some(({ key }) => isMemberKey(key))) this.#meetMembers();
     });
@@ -227,7 +246,9 @@ class RunningNode implements NodeApi {
     this.#read = folder.start();
     this.#read.then(
       () => this.#announce(),
-      (error: unknown) => this.#log.error('the folder can not be read', { error: String(error) }),
+      (error: unknown) => {
+        if (this.#closing === undefined) this.#log.error('the folder can not be read', { error: String(error) });
+      },
     );
     this.#meetMembers();
     return this.#body;
@@ -250,7 +271,10 @@ class RunningNode implements NodeApi {
     }
     const own = members.get(this.#identity.nodeId);
     // Where we listen on all addresses, the one that the introducer saw is the better guess.
-    const address = this.#options.advertise && isWildcard(this.#listener!.host) && own?.address ? withPort(own.address, this.#listener!.port) : this.#ownAddress();
+    const address =
+      this.#options.advertise && isWildcard(this.#listener!.host) && own?.address
+        ? withPort(own.address, this.#listener!.port)
+        : this.#ownAddress();
     void members
       .describeSelf(this.#name, address)
       .catch((error: unknown) => this.#log.warn('the own member record could not be written', { error: String(error) }));
@@ -289,7 +313,13 @@ class RunningNode implements NodeApi {
   /** A dialer that is no member yet shows its invitation. */
   #joinMessage(channel: Channel): MessageOf<'join'> | undefined {
     const { nodeId, publicKey } = this.#identity;
-    const about = { type: 'join', nodeId, publicKey, name: this.#name, listenPort: this.#options.advertise ? this.#listener!.port : 0 } as const;
+    const about = {
+      type: 'join',
+      nodeId,
+      publicKey,
+      name: this.#name,
+      listenPort: this.#options.advertise ? this.#listener!.port : 0,
+    } as const;
     if (this.#options.insecure)
       return this.#body === undefined ? { ...about, invitation: '00'.repeat(8), proof: new Uint8Array(HASH_BYTES) } : undefined;
     const invitation = this.#invitation;

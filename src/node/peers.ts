@@ -161,8 +161,9 @@ export class Peers {
     }
     const other = this.#links.get(nodeId);
     if (other !== undefined && other.channel.dialed !== link.channel.dialed && !this.#preferred(link, nodeId)) return false;
-    this.#links.set(nodeId, link);
+    // The old one first, to its very end: what was asked over it must be given back before anything is asked over the new.
     other?.close();
+    this.#links.set(nodeId, link);
     for (const target of this.#targets.values()) {
       if (target.nodeId !== nodeId) continue;
       target.reached = true;

@@ -44,6 +44,7 @@ export interface Mutation {
 
 export interface CommittedKey {
   readonly key: Uint8Array;
+  readonly entry: Entry | undefined;
   readonly origin: string | undefined;
 }
 
@@ -220,19 +221,20 @@ export class Replica {
 
   #enqueue(item: Waiting | Turn): void {
     this.#queue.push(item);
-    this.#running ??= this.#drain().finally(() => (this.#running = undefined));
+    this.#running ??= this.#drain();
   }
 
   async #drain(): Promise<void> {
     // The queue may be filled in the same tick by many callers: let them all in before the first group is cut.
     await Promise.resolve();
-    while (this.#queue.length > 0) {
-      const first = this.#queue[0]!;
-      if (typeof first === 'function') {
+    for (let next = this.#queue[0]; next !== undefined; next = this.#queue[0]) {
+      if (typeof next === 'function') {
         this.#queue.shift();
-        await first();
+        await next();
       } else await this.#commitGroup(this.#takeGroup());
     }
+    // In the same tick as the last look at the queue: what comes a tick later starts anew and is not left lying.
+    this.#running = undefined;
   }
 
   #takeGroup(): Waiting[] {

@@ -199,6 +199,7 @@ export class Session {
   }
 
   #start(): void {
+    if (this.#confirmed !== undefined) this.#emit({ type: 'confirmed', root: this.#confirmed.root });
     if (this.#settleIfEqual() || this.#sent !== undefined) return;
     this.#needWalk();
   }

@@ -356,6 +356,16 @@ test('a commit that arrives while its key is projected keeps its todo row', asyn
   expect(await fixture.todo()).toBe(0);
 });
 
+test.each([0, 1, 2])('copies of a large file are known again after a kill at write %i', async (writes) => {
+  const data = noise(300_000, 4);
+  await show({ b: file('replaced') });
+  const keys = await fixture.receive({ a: file(data), b: file(data), c: file(data) });
+  await fixture.kill(writes, () => fixture.materialiser.project(keys));
+  expect(await fixture.materialiser.redo()).toMatchObject({ dirty: [], missing: [], waiting: [] });
+  expect(fixture.tree()).toEqual(Object.fromEntries(['a', 'b', 'c'].map((path) => [path, shown(file(data))])));
+  expectRowsMatch();
+});
+
 test('without the folder nothing is done', async () => {
   const keys = await fixture.receive({ a: file('x') });
   renameSync(fixture.root, `${fixture.root}-gone`);

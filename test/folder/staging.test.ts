@@ -75,6 +75,9 @@ test('complete means finished; unfinished contents are found again after a resta
   expect(ids.map((id) => staging.complete(id))).toEqual([true, false]);
   expect(readdirSync(tmp())).toEqual([nameOf(a)]);
   expect(staging.pathOf(ids[0]!)).toBe(tmp(nameOf(a)));
+  expect(await staging.writeWhole(b.slice(), [{ hash: hash('chunk', b), offset: 0, bytes: b.length }])).toEqual([true]);
+  await staging.finish(ids);
+  expect(Buffer.compare(readFileSync(tmp(nameOf(b))), b)).toBe(0);
 });
 
 test('finish refuses what was never written; the empty content is always there', async () => {

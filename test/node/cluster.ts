@@ -47,10 +47,10 @@ export class Cluster implements AsyncDisposable {
       shareName: 'test',
       listen: { host: HOST, port: 0 },
       listenAnyPort: true,
-      advertise: true,
       join: [],
       token: undefined,
       insecure: false,
+      advertise: true,
       settleMs: 50,
       rescanMs: HOUR_MS,
       pullEveryMs: 30_000,
@@ -75,7 +75,11 @@ export class Cluster implements AsyncDisposable {
   async pair(): Promise<readonly [a: TestNode, b: TestNode]> {
     const a = await this.start('a');
     const b = await this.join('b', a);
-    await until('the share is known', () => b.api.status().shareId !== '', () => b.api.status());
+    await until(
+      'the share is known',
+      () => b.api.status().shareId !== '',
+      () => b.api.status(),
+    );
     return [a, b];
   }
 
@@ -117,7 +121,11 @@ export async function until(what: string, condition: () => boolean | Promise<boo
 /** Whatever the watchers have not told yet is looked at, then all nodes are connected, in sync and of one root. */
 export async function converged(...nodes: readonly TestNode[]): Promise<string> {
   for (const { api } of nodes) {
-    await until('the share is known', () => api.status().shareId !== '', () => api.status());
+    await until(
+      'the share is known',
+      () => api.status().shareId !== '',
+      () => api.status(),
+    );
     await api.scan();
   }
   const statuses = (): NodeStatus[] => nodes.map(({ api }) => api.status());

@@ -26,7 +26,7 @@ describe('records', () => {
       expect(await api.getRecord('no such key')).toBeUndefined();
     }
     const changed = Buffer.from(large);
-    changed[1_500_000] ^= 1;
+    changed[1_500_000]! ^= 1;
     const before = b.api.status().peers[0]!.receivedBytes;
     await a.api.putRecord('models/large', changed, undefined);
     expect(await b.api.deleteRecord('greeting', undefined)).toBe(true);

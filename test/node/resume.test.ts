@@ -2,7 +2,18 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import type { Log } from '../../src/base/world.ts';
-import { Cluster, connections, contentsOf, converged, expectSame, receivedBytes, sameAddress, sentBytes, someBytes, until } from './cluster.ts';
+import {
+  Cluster,
+  connections,
+  contentsOf,
+  converged,
+  expectSame,
+  receivedBytes,
+  sameAddress,
+  sentBytes,
+  someBytes,
+  until,
+} from './cluster.ts';
 
 /** Remembers the messages of a log. */
 function listening(): Log & { readonly messages: string[] } {
@@ -70,7 +81,11 @@ describe('restart', () => {
     const a = await cluster.start('a');
     await a.api.scan();
     const b = await cluster.join('b', a);
-    await until('a third is there', () => b.api.status().progress.fetch.bytesDone > total / 3, () => b.api.status());
+    await until(
+      'a third is there',
+      () => b.api.status().progress.fetch.bytesDone > total / 3,
+      () => b.api.status(),
+    );
     const first = b.api.status().progress.fetch.bytesDone;
     await cluster.stop(b);
     const b2 = await cluster.start('b');

@@ -49,9 +49,17 @@ describe('two nodes', () => {
     await converged(a, b);
     cluster.write('a', 'new/deep/er/file', 'x');
     const there = cluster.path('b', 'new/deep/er/file');
-    await until('the file arrives', () => existsSync(there), () => [a.api.status(), b.api.status()]);
+    await until(
+      'the file arrives',
+      () => existsSync(there),
+      () => [a.api.status(), b.api.status()],
+    );
     unlinkSync(there);
-    await until('the delete arrives', () => !existsSync(cluster.path('a', 'new/deep/er/file')), () => [a.api.status(), b.api.status()]);
+    await until(
+      'the delete arrives',
+      () => !existsSync(cluster.path('a', 'new/deep/er/file')),
+      () => [a.api.status(), b.api.status()],
+    );
   });
 
   test('a delete arrives, and the file is in the trash of the other host', async () => {
@@ -280,14 +288,22 @@ describe('three nodes', () => {
     const b = await cluster.join('b', a);
     await converged(a, b);
     const c = await cluster.join('c', b);
-    await until('a full mesh', () => [a, b, c].every(({ api }) => connections(api.status()) === 2), () => [a, b, c].map(({ api }) => api.status()));
+    await until(
+      'a full mesh',
+      () => [a, b, c].every(({ api }) => connections(api.status()) === 2),
+      () => [a, b, c].map(({ api }) => api.status()),
+    );
     expect(a.api.status().peers.map((peer) => peer.nodeId)).toContain(c.id);
     const files = await expectSame(a, b, c);
     expect(Object.keys(files).sort()).toEqual(['a.txt', 'b.txt', 'c.bin']);
     // The middle goes away: the outer ones still have each other.
     await cluster.stop(b);
     cluster.write('a', 'without-b.txt', 'x');
-    await until('c has it', () => existsSync(cluster.path('c', 'without-b.txt')), () => [a.api.status(), c.api.status()]);
+    await until(
+      'c has it',
+      () => existsSync(cluster.path('c', 'without-b.txt')),
+      () => [a.api.status(), c.api.status()],
+    );
     // And when it is back it gets what it missed.
     const again = await cluster.start('b');
     expect(Object.keys(await expectSame(a, again, c))).toHaveLength(4);

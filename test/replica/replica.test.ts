@@ -4,6 +4,7 @@ import { byteKey, toHex, utf8 } from '../../src/base/bytes.ts';
 import { SamerootError } from '../../src/base/errors.ts';
 import { KEY_BYTES_MAX } from '../../src/base/limits.ts';
 import { covers, merge, write, type Dot, type Entry } from '../../src/entry/entry.ts';
+import { encodeHead, encodeTree } from '../../src/replica/head.ts';
 import { Replica, type Commit, type Mutation } from '../../src/replica/replica.ts';
 import * as keyspace from '../../src/store/keyspace.ts';
 import { MemoryStore } from '../../src/store/memory-store.ts';
@@ -58,7 +59,7 @@ describe('the life of a replica', () => {
     await replica.write(recordKey(1), record('a'));
     await replica.write(recordKey(2), record('b'));
     const again = Replica.open(store.inner, clock);
-    expect(again.head).toEqual(replica.head);
+    expect(toHex(encodeHead(again.head))).toBe(toHex(encodeHead(replica.head)));
     expect([again.id, again.share]).toEqual([replica.id, share]);
     expect(dataOf(again.entry(recordKey(2)))).toEqual(['b']);
   });
@@ -269,7 +270,7 @@ describe('a crash at any moment', () => {
           await Promise.all(calls);
           const again = Replica.open(store.inner, clock);
           pagesOf(store.inner, again.head.tree);
-          expect(again.head.root).toEqual(rootHash(again.head.tree, again.parametersHash));
+          expect(toHex(again.head.root)).toBe(toHex(rootHash(again.head.tree, again.parametersHash)));
           for (const { key, dot } of kept) expect(covers(again.entry(recordKey(key))!.context, dot)).toBe(true);
           expect(again.treeOf(again.head.root)).toBe(again.head.tree);
           const given: Dot[] = [];
@@ -352,7 +353,7 @@ describe('history', () => {
     const heads = [];
     for (let number = 0; number < 20; number++)
       heads.push((await replica.commit([put(number % 7, `${number}`), put(100 + number, 'x')])).head);
-    for (const { root, tree } of heads) expect(replica.treeOf(root)).toEqual(tree);
+    for (const { root, tree } of heads) expect(encodeTree(replica.treeOf(root)!)).toEqual(encodeTree(tree));
     expect(dataOf(replica.entry(recordKey(3), heads[4]!.tree))).toEqual(['3']);
     expect(dataOf(replica.entry(recordKey(3)))).toEqual(['17']);
     expect(replica.treeOf(new Uint8Array(32))).toBeUndefined();

@@ -1,6 +1,6 @@
 /** Messages of every type with arbitrary fields within their limits, and one fixed message of each. */
 import * as fc from 'fast-check';
-import { byteKey, compareBytes, fromByteKey, toHex, utf8 } from '../../src/base/bytes.ts';
+import { byteKey, compareBytes, toHex, utf8 } from '../../src/base/bytes.ts';
 import { KEY_BYTES_MAX, LIST_LEVEL_MAX, TREE_LEVEL_MAX } from '../../src/base/limits.ts';
 import type { Message, MessageOf, MessageType, WalkRange } from '../../src/wire/messages.ts';
 
@@ -9,7 +9,12 @@ const upTo = (length: number): fc.Arbitrary<Uint8Array> => fc.uint8Array({ maxLe
 const hashes = bytesOf(32);
 const hexOf = (length: number): fc.Arbitrary<string> => bytesOf(length).map(toHex);
 const orNot = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(value, { nil: undefined });
-const whole = (max: number): fc.Arbitrary<number> => fc.oneof(fc.constantFrom(0, max), fc.nat({ max: Math.min(max, 0x7fff_ffff) }), fc.maxSafeNat().filter((n) => n <= max));
+const whole = (max: number): fc.Arbitrary<number> =>
+  fc.oneof(
+    fc.constantFrom(0, max),
+    fc.nat({ max: Math.min(max, 0x7fff_ffff) }),
+    fc.maxSafeNat().filter((n) => n <= max),
+  );
 const ports = whole(65_535);
 const ids = fc.maxSafeNat();
 const texts = (bytesMax: number): fc.Arbitrary<string> =>
@@ -19,7 +24,12 @@ const texts = (bytesMax: number): fc.Arbitrary<string> =>
 const keys = fc.oneof(
   { weight: 6, arbitrary: fc.uint8Array({ minLength: 0, maxLength: 5, max: 3 }) },
   { weight: 3, arbitrary: fc.string({ maxLength: 30 }).map((name) => utf8(`f/data/${name}`)) },
-  { weight: 1, arbitrary: fc.nat({ max: 255 }).map((last) => Uint8Array.from({ length: KEY_BYTES_MAX }, (_, at) => (at === KEY_BYTES_MAX - 1 ? last : 7))) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .nat({ max: 255 })
+      .map((last) => Uint8Array.from({ length: KEY_BYTES_MAX }, (_, at) => (at === KEY_BYTES_MAX - 1 ? last : 7))),
+  },
 );
 const entryItems = fc.array(fc.record({ key: keys, entry: upTo(200) }), { maxLength: 20 });
 
@@ -27,9 +37,20 @@ const sortedKeys = fc.uniqueArray(keys, { selector: byteKey, maxLength: 40 }).ma
 
 /** Cuts an ascending list of keys into ranges: bounds, items, and gaps between the ranges. */
 const ranges: fc.Arbitrary<WalkRange[]> = fc
-  .record({ list: sortedKeys, cuts: fc.infiniteStream(fc.nat({ max: 3 })), level: fc.integer({ min: -1, max: TREE_LEVEL_MAX }), openStart: fc.boolean(), openEnd: fc.boolean() })
+  .record({
+    list: sortedKeys,
+    cuts: fc.infiniteStream(fc.nat({ max: 3 })),
+    level: fc.integer({ min: -1, max: TREE_LEVEL_MAX }),
+    openStart: fc.boolean(),
+    openEnd: fc.boolean(),
+  })
   .map(({ list, cuts, level, openStart, openEnd }) => {
-    const result: { from: Uint8Array | undefined; to: Uint8Array | undefined; level: number; items: { key: Uint8Array; digest: Uint8Array }[] }[] = [];
+    const result: {
+      from: Uint8Array | undefined;
+      to: Uint8Array | undefined;
+      level: number;
+      items: { key: Uint8Array; digest: Uint8Array }[];
+    }[] = [];
     for (const [at, key] of list.entries()) {
       const cut = cuts.next().value;
       const last = result.at(-1);
@@ -40,9 +61,13 @@ const ranges: fc.Arbitrary<WalkRange[]> = fc
       else last.items.push({ key, digest: digestOf(at) });
     }
     const last = result.at(-1);
-    if (last !== undefined && last.to === undefined && !openEnd) last.to = Uint8Array.from([...list.at(-1)!.subarray(0, KEY_BYTES_MAX - 1), 0xff]);
+    if (last !== undefined && last.to === undefined && !openEnd)
+      last.to = Uint8Array.from([...list.at(-1)!.subarray(0, KEY_BYTES_MAX - 1), 0xff]);
     if (result.length > 0 && openStart) result[0]!.from = undefined;
-    return result.filter(({ from, to, items }) => from === undefined || to === undefined || (compareBytes(from, to) < 0 && items.every(({ key }) => compareBytes(key, to) < 0)));
+    return result.filter(
+      ({ from, to, items }) =>
+        from === undefined || to === undefined || (compareBytes(from, to) < 0 && items.every(({ key }) => compareBytes(key, to) < 0)),
+    );
   });
 
 function digestOf(seed: number): Uint8Array {
@@ -212,8 +237,7 @@ export const SAMPLES: readonly Message[] = [
 export function plain(value: unknown): unknown {
   if (value instanceof Uint8Array) return `hex:${toHex(value)}`;
   if (Array.isArray(value)) return value.map(plain);
-  if (typeof value === 'object' && value !== null) return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, plain(field)]));
+  if (typeof value === 'object' && value !== null)
+    return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, plain(field)]));
   return value;
 }
-
-export { fromByteKey };
