@@ -7,25 +7,9 @@
  * (up to some 64 MiB of work); longer work is sliced by its caller so that others get their turn between.
  */
 import { Worker } from 'node:worker_threads';
-import { SamerootError, type ErrorCode } from '../base/errors.ts';
+import { SamerootError } from '../base/errors.ts';
 import { threadScript } from '../base/thread.ts';
-import type { Jobs } from './disk-worker.ts';
-
-type JobName = keyof Jobs;
-type JobInput<K extends JobName> = Parameters<Jobs[K]>[0];
-type JobOutput<K extends JobName> = ReturnType<Jobs[K]>;
-
-export interface JobRequest {
-  readonly id: number;
-  readonly name: JobName;
-  readonly input: unknown;
-}
-
-export interface JobReply {
-  readonly id: number;
-  readonly output?: unknown;
-  readonly error?: { readonly code: ErrorCode | undefined; readonly system: string | undefined; readonly message: string; readonly path: string | undefined };
-}
+import type { JobInput, JobName, JobOutput, JobReply, JobRequest } from './disk-jobs.ts';
 
 interface Waiting {
   resolve(output: unknown): void;

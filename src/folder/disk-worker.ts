@@ -4,12 +4,10 @@
  */
 import { parentPort } from 'node:worker_threads';
 import { SamerootError, messageOf, systemCode } from '../base/errors.ts';
-import type { JobReply, JobRequest } from './disk-thread.ts';
+import type { JobReply, JobRequest, Jobs } from './disk-jobs.ts';
 import { readJobs } from './read-jobs.ts';
 import { takeTransfer } from './transfer.ts';
 import { writeJobs } from './write-jobs.ts';
-
-export type Jobs = typeof readJobs & typeof writeJobs;
 
 const jobs: Jobs = { ...readJobs, ...writeJobs };
 

@@ -200,11 +200,7 @@ export class Intake {
 
   #land(arrival: Arrival): void {
     this.#ready.push(arrival);
-    this.#landing ??= this.#landAll().finally(() => {
-      this.#landing = undefined;
-      // A local commit may have slipped in after the last group: it was told to wait for us.
-      this.#options.onLanded();
-    });
+    this.#landing ??= this.#landAll();
   }
 
   async #landAll(): Promise<void> {
@@ -215,6 +211,10 @@ export class Intake {
       await this.#landGroup(group);
       this.#options.onLanded();
     }
+    // In the same tick as the last look: what becomes ready a tick later starts anew and is not left lying.
+    this.#landing = undefined;
+    // A local commit may have slipped in after the last group: it was told to wait for us.
+    this.#options.onLanded();
   }
 
   async #landGroup(group: readonly Arrival[]): Promise<void> {

@@ -9,37 +9,28 @@
  * Peers are greeted only after the first reading of the folder: what is on disk already must be known before anything
  * is asked of others, or it would be fetched again.
  */
-import { randomBytes } from 'node:crypto';
-import { hostname, networkInterfaces } from 'node:os';
 import { join } from 'node:path';
-import { performance } from 'node:perf_hooks';
 import { ByteReader, ByteWriter, equalBytes, fromHex, toHex } from '../base/bytes.ts';
 import { SamerootError } from '../base/errors.ts';
-import { HASH_BYTES, NAME_TEXT_BYTES_MAX, REPLICA_ID_BYTES } from '../base/limits.ts';
-import type { Clock, Log, Random } from '../base/world.ts';
-import { Folder } from '../folder/folder.ts';
+import { HASH_BYTES, REPLICA_ID_BYTES } from '../base/limits.ts';
+import type { Log } from '../base/world.ts';
 import { prepareFolder } from '../folder/prepare.ts';
 import { loadIdentity, type Identity } from '../net/identity.ts';
-import { decodeToken, invitationId, invitesTo, joinProof, requireUnexpired, type Invitation } from '../net/invitation.ts';
-import type { Channel, Listener, Transport } from '../net/transport.ts';
+import type { Listener, Transport } from '../net/transport.ts';
 import { createPlainTransport, createTlsTransport } from '../net/ws-transport.ts';
-import { Collector } from '../replica/gc.ts';
-import { Replica } from '../replica/replica.ts';
-import { createShare, decodeShare, encodeShare, parametersHash, type Share } from '../replica/share.ts';
+import { Replica, type Commit } from '../replica/replica.ts';
+import { createShare, decodeShare, encodeShare, type Share } from '../replica/share.ts';
 import type { Hello } from '../session/handshake.ts';
-import { ChunkStore } from '../store/chunk-store.ts';
 import * as keyspace from '../store/keyspace.ts';
 import { openLevelStore } from '../store/level-store.ts';
 import type { Store } from '../store/store.ts';
-import { PROTOCOL_VERSION, type MessageOf } from '../wire/messages.ts';
-import { BlobTarget } from './blob-target.ts';
+import { PROTOCOL_VERSION } from '../wire/messages.ts';
+import { selectPeers, waitForPeers } from './barrier.ts';
+import { closeBody, makeBody, type Body } from './body.ts';
 import { Confirmations } from './confirmations.ts';
-import { Conflicts } from './conflicts.ts';
-import { Fetcher } from './fetcher.ts';
-import { Intake, type Landing } from './intake.ts';
-import { checkJoin, createInvite } from './invites.ts';
-import { makeLanding } from './landing.ts';
-import { isMemberKey, Members } from './members.ts';
+import { createInvite } from './invites.ts';
+import { isMemberKey } from './members.ts';
+import { Membership } from './membership.ts';
 import type {
   DiffResult,
   Invite,
@@ -53,29 +44,14 @@ import type {
   WaitResult,
 } from './node-api.ts';
 import type { LinkHost, PeerLink, SessionGround } from './peer-link.ts';
-import { formatAddress, parseAddress, Peers } from './peers.ts';
-import { Records } from './records.ts';
+import { parseAddress, Peers } from './peers.ts';
+import { IntakeProblems } from './problems.ts';
 import { diffReport, listEntries } from './reports.ts';
 import { PeerServer } from './server.ts';
-import { IntakeProblems, nodeState, nodeStatus, type StatusParts } from './status.ts';
+import { nodeState, nodeStatus, type StatusParts } from './status.ts';
+import { realClock, realRandom } from './world.ts';
 
 const NEXT_PORTS = 50;
-
-const realClock: Clock = { wallMs: () => Date.now(), monotonicMs: () => performance.now() };
-const realRandom: Random = { bytes: (count) => new Uint8Array(randomBytes(count)), fraction: () => Math.random() };
-
-/** The parts that exist once the share is known. */
-export interface Body {
-  readonly replica: Replica;
-  readonly folder: Folder;
-  readonly members: Members;
-  readonly records: Records;
-  readonly fetcher: Fetcher;
-  readonly intake: Intake;
-  readonly landing: Landing;
-  readonly conflicts: Conflicts;
-  readonly collector: Collector;
-}
 
 /**
  * Resolves when the node listens and its share is known or being asked for; the folder may still be being read.
@@ -100,9 +76,8 @@ class RunningNode implements NodeApi {
   readonly #log: Log;
   readonly #store: Store;
   readonly #identity: Identity;
-  readonly #name: string;
   readonly #transport: Transport;
-  readonly #invitation: Invitation | undefined;
+  readonly #membership: Membership;
   readonly #confirmations = new Confirmations(realClock);
   readonly #problems = new IntakeProblems(realClock);
   readonly #listeners = new Set<(event: NodeEvent) => void>();
@@ -123,9 +98,8 @@ class RunningNode implements NodeApi {
     this.#log = log;
     this.#store = store;
     this.#identity = identity;
-    this.#name = hostname().slice(0, NAME_TEXT_BYTES_MAX / 4);
     this.#transport = options.insecure ? createPlainTransport() : createTlsTransport(identity);
-    this.#invitation = options.token === undefined ? undefined : decodeToken(options.token);
+    this.#membership = new Membership({ options, identity, store, log });
     this.#peers = new Peers({
       transport: this.#transport,
       host: this.#linkHost(),
@@ -133,23 +107,17 @@ class RunningNode implements NodeApi {
       random: realRandom,
       log,
       nodeId: identity.nodeId,
-      join: (channel) => this.#joinMessage(channel),
-      expect: (remoteId) => this.#trusts(remoteId) || this.#invitation?.inviterId === remoteId,
+      join: (channel) => this.#membership.joinMessage(channel),
+      expect: (remoteId) => this.#membership.expects(remoteId),
       onOpen: (link) => this.#linkOpened(link),
       onClose: (link) => this.#linkClosed(link),
     });
   }
 
   async start(): Promise<void> {
-    const { listen, listenAnyPort, join: joins, insecure } = this.#options;
+    const { listen, listenAnyPort, join: joins } = this.#options;
     const stored = Replica.storedShare(this.#store);
-    if (stored === undefined && joins.length > 0 && this.#invitation === undefined && !insecure) {
-      throw new SamerootError('NOT_INVITED', 'this folder is not part of a share yet, and there is no --token to join with');
-    }
-    if (stored === undefined && this.#invitation !== undefined) requireUnexpired(this.#invitation, realClock.wallMs());
-    if (stored !== undefined && this.#invitation !== undefined && !invitesTo(this.#invitation, stored.id, parametersHash(stored))) {
-      throw new SamerootError('SHARE_MISMATCH', 'this folder is part of a share already, and the invitation is for another');
-    }
+    this.#membership.checkStart(stored);
     // Who comes while our own members are not loaded yet must not be taken for a stranger.
     let open!: () => void;
     const opened = new Promise<void>((resolve) => (open = resolve));
@@ -158,30 +126,25 @@ class RunningNode implements NodeApi {
       { ...listen, ...ports },
       (channel) => void opened.then(() => this.#peers.accept(channel)),
     );
+    this.#membership.listening = this.#listener;
     try {
-      if (stored !== undefined) await this.#live(() => Promise.resolve(Replica.open(this.#store, realClock)));
-      else if (joins.length === 0)
-        await this.#live(() => this.#create(createShare(this.#options.shareName, this.#identity.nodeId, realRandom)));
+      if (stored !== undefined) await this.#live(stored);
+      else if (joins.length === 0) await this.#live(createShare(this.#options.shareName, this.#identity.nodeId, realRandom));
     } catch (error) {
       await this[Symbol.asyncDispose]();
       throw error;
     }
     open();
-    for (const address of joins)
-      this.#peers.keep(address, this.#invitation !== undefined && stored === undefined ? this.#invitation.inviterId : undefined);
+    for (const address of joins) this.#peers.keep(address, this.#membership.inviterId);
     this.#pull = setInterval(() => this.#tick(), this.#options.pullEveryMs);
     this.#pull.unref();
   }
 
   // --- birth -----------------------------------------------------------------------------------------------------
 
-  #create(share: Share): Promise<Replica> {
-    return Replica.create(this.#store, share, realClock, realRandom);
-  }
-
   /** Makes the body once; later callers get the same. */
-  #live(open: () => Promise<Replica>): Promise<Body> {
-    this.#birth ??= this.#makeBody(open).catch((error: unknown) => {
+  #live(share: Share): Promise<Body> {
+    this.#birth ??= this.#makeBody(share).catch((error: unknown) => {
       // The next hello tries again: the disk may have room by then.
       this.#birth = undefined;
       throw error;
@@ -189,61 +152,27 @@ class RunningNode implements NodeApi {
     return this.#birth;
   }
 
-  async #makeBody(open: () => Promise<Replica>): Promise<Body> {
-    const replica = await open();
-    const chunks = await ChunkStore.open(this.#store);
-    const { folder: root, settleMs, rescanMs, minFreeBytes } = this.#options;
-    const folder = await Folder.open({
-      root,
-      replica,
+  async #makeBody(share: Share): Promise<Body> {
+    const isNew = Replica.storedShare(this.#store) === undefined;
+    const replica = isNew ? await Replica.create(this.#store, share, realClock, realRandom) : Replica.open(this.#store, realClock);
+    const body = await makeBody({
+      options: this.#options,
+      log: this.#log,
       store: this.#store,
-      clock: realClock,
-      log: this.#log,
-      settleMs,
-      rescanMs,
-      minFreeBytes,
-    });
-    const members = new Members(replica, this.#identity, await this.#pins());
-    const records = new Records(replica, chunks);
-    const fetcher = new Fetcher(this.#store, this.#log);
-    const landing = makeLanding({
+      identity: this.#identity,
       replica,
-      folder,
-      records,
-      members,
-      blobs: new BlobTarget(this.#store, chunks),
-      fetch: (content, bytes) => fetcher.fetch(content, bytes, folder.target, this.#peers.links.keys()),
-      log: this.#log,
-    });
-    const intake = new Intake({
-      replica,
-      fetcher,
-      landing,
-      clock: realClock,
-      log: this.#log,
-      onProblem: (code, key, message) => this.#problems.add(code, key, message),
+      pins: await this.#membership.pins(),
+      problems: this.#problems,
+      connected: () => this.#peers.links.keys(),
+      heldTrees: () => [...this.#peers.links.values()].flatMap((link) => link.session?.sent?.tree ?? []),
       onLanded: () => this.#announce(),
     });
-    const conflicts = new Conflicts(replica);
-    const collector = new Collector(replica, this.#log, () =>
-      [...this.#peers.links.values()].flatMap((link) => link.session?.sent?.tree ?? []),
-    );
-    this.#body = { replica, folder, members, records, fetcher, intake, landing, conflicts, collector };
+    this.#body = body;
+    this.#membership.members = body.members;
     this.#confirmations.committed(replica.head.root, replica.head.commit);
-    replica.onCommit((commit) => {
-      this.#confirmations.committed(commit.head.root, commit.head.commit);
-      if (commit.keys.some(({ origin }) => origin === undefined)) this.#localChange = true;
-      // A local write can change what else is to be shown: a deleted winner uncovers its conflict copy.
-      const uncovered = commit.keys.filter(({ origin, entry }) => origin === undefined && entry !== undefined && entry.versions.length > 1);
-      if (uncovered.length > 0)
-        void landing
-          .project(uncovered.map(({ key }) => key))
-          .catch((error: unknown) => this.#log.warn('paths can not be shown', { error: String(error) }));
-      if (!intake.landing) this.#announce();
-      if (commit.keys.some(({ key }) => isMemberKey(key))) this.#meetMembers();
-    });
-    if (replica.share.founder === this.#identity.nodeId) await this.#introduceSelf(members);
-    this.#read = folder.start();
+    replica.onCommit((commit) => this.#committed(body, commit));
+    if (share.founder === this.#identity.nodeId) await this.#membership.introduceSelf();
+    this.#read = body.folder.start();
     this.#read.then(
       () => this.#announce(),
       (error: unknown) => {
@@ -251,93 +180,42 @@ class RunningNode implements NodeApi {
       },
     );
     this.#meetMembers();
-    return this.#body;
+    return body;
   }
 
-  async #introduceSelf(members: Members): Promise<void> {
-    const about = { name: this.#name, address: this.#ownAddress(), role: 0, joinedMs: realClock.wallMs() };
-    await members.introduce(this.#identity.publicKey, about);
+  #committed({ intake, landing }: Body, commit: Commit): void {
+    this.#confirmations.committed(commit.head.root, commit.head.commit);
+    const local = commit.keys.filter(({ origin }) => origin === undefined);
+    if (local.length > 0) this.#localChange = true;
+    // A local write can change what else is to be shown: a deleted winner uncovers its conflict copy.
+    const uncovered = local.filter(({ entry }) => entry !== undefined && entry.versions.length > 1).map(({ key }) => key);
+    if (uncovered.length > 0) {
+      landing.project(uncovered).catch((error: unknown) => this.#log.warn('paths can not be shown', { error: String(error) }));
+    }
+    if (!intake.landing) this.#announce();
+    if (commit.keys.some(({ key }) => isMemberKey(key))) this.#meetMembers();
   }
 
   /** Stays connected with all members, and tells them our own address once we are one. */
   #meetMembers(): void {
-    const members = this.#body?.members;
-    if (members === undefined) return;
-    for (const member of members.list()) {
+    for (const member of this.#body?.members.list() ?? []) {
       const address = member.nodeId === this.#identity.nodeId ? undefined : parseAddress(member.address);
       if (address === undefined) continue;
       this.#peers.moved(member.nodeId, member.address);
       this.#peers.keep(address, member.nodeId);
     }
-    const own = members.get(this.#identity.nodeId);
-    // Where we listen on all addresses, the one that the introducer saw is the better guess.
-    const address =
-      this.#options.advertise && isWildcard(this.#listener!.host) && own?.address
-        ? withPort(own.address, this.#listener!.port)
-        : this.#ownAddress();
-    void members
-      .describeSelf(this.#name, address)
-      .catch((error: unknown) => this.#log.warn('the own member record could not be written', { error: String(error) }));
-  }
-
-  /** What the others should dial; empty where they should not. */
-  #ownAddress(): string {
-    return this.#options.advertise ? this.#reachableAddress() : '';
-  }
-
-  #reachableAddress(): string {
-    if (this.#listener === undefined) return '';
-    const { host, port } = this.#listener;
-    return formatAddress({ host: isWildcard(host) ? outwardHost() : host, port });
-  }
-
-  async #pins(): Promise<string[]> {
-    const pins = this.#invitation === undefined ? [] : [this.#invitation.inviterId];
-    for await (const rows of this.#store.iterate(keyspace.prefixRange(keyspace.metaKey('pin/')))) {
-      for (const [key] of rows) pins.push(keyspace.nameOfMetaKey(key).slice('pin/'.length));
-    }
-    return pins;
-  }
-
-  async #pin(nodeId: string): Promise<void> {
-    this.#body?.members.pin(nodeId);
-    await this.#store.write([{ type: 'put', key: keyspace.pinKey(nodeId), value: keyspace.PRESENT }], { durable: true });
-  }
-
-  #trusts(nodeId: string): boolean {
-    return this.#body?.members.trusts(nodeId) ?? false;
+    if (this.#body !== undefined) this.#membership.describeSelf();
   }
 
   // --- greeting --------------------------------------------------------------------------------------------------
-
-  /** A dialer that is no member yet shows its invitation. */
-  #joinMessage(channel: Channel): MessageOf<'join'> | undefined {
-    const { nodeId, publicKey } = this.#identity;
-    const about = {
-      type: 'join',
-      nodeId,
-      publicKey,
-      name: this.#name,
-      listenPort: this.#options.advertise ? this.#listener!.port : 0,
-    } as const;
-    if (this.#options.insecure)
-      return this.#body === undefined ? { ...about, invitation: '00'.repeat(8), proof: new Uint8Array(HASH_BYTES) } : undefined;
-    const invitation = this.#invitation;
-    if (invitation === undefined || channel.remoteId !== invitation.inviterId || this.#body?.members.get(nodeId) !== undefined)
-      return undefined;
-    const proof = joinProof(invitation.secret, channel.exporter(), nodeId, invitation.inviterId);
-    return { ...about, invitation: invitationId(invitation.secret), proof };
-  }
 
   async #makeHello(nodeId: string | undefined, peer: Hello | undefined): Promise<Hello> {
     if (this.#birth === undefined) {
       if (peer === undefined) throw new SamerootError('NOT_INVITED', 'this host has not joined a share yet');
       const share = decodeShare(peer.share);
-      if (this.#invitation !== undefined && !invitesTo(this.#invitation, share.id, parametersHash(share))) {
-        throw new SamerootError('SHARE_MISMATCH', 'the invitation is for another share than the peer serves');
-      }
-      await this.#live(() => this.#create(share));
-      await this.#pin(peer.nodeId);
+      this.#membership.checkOffered(share);
+      await this.#live(share);
+      await this.#membership.pin(peer.nodeId);
     }
     const { replica, folder } = await this.#birth!;
     await this.#read;
@@ -348,7 +226,7 @@ class RunningNode implements NodeApi {
       versionMax: PROTOCOL_VERSION,
       capabilities: [],
       nodeId: this.#identity.nodeId,
-      name: this.#name,
+      name: this.#membership.name,
       listenPort: this.#listener!.port,
       replica: replica.id,
       share: encodeShare(replica.share),
@@ -369,14 +247,9 @@ class RunningNode implements NodeApi {
     return {
       clock: realClock,
       log: this.#log,
-      handshake: { isMember: (nodeId) => this.#options.insecure || this.#trusts(nodeId) },
-      admit: (message, channel) =>
-        this.#options.insecure
-          ? undefined
-          : this.#body === undefined
-            ? 'NOT_INVITED'
-            : checkJoin(this.#store, message, channel, this.#identity.nodeId, realClock.wallMs()),
-      joined: (message, channel) => this.#admitted(message, channel),
+      handshake: { isMember: (nodeId) => this.#membership.isMember(nodeId) },
+      admit: (message, channel) => this.#membership.admit(message, channel),
+      joined: (message, channel) => this.#membership.introduce(message, channel),
       makeHello: (nodeId, peer) => this.#makeHello(nodeId, peer),
       ground: (hello, ours) => this.#ground(hello, ours),
       offer: (link, items, inline) => this.#body!.intake.offer(link.nodeId!, items, inline),
@@ -392,15 +265,6 @@ class RunningNode implements NodeApi {
         else this.#body!.fetcher.onListPages(link.nodeId!, message);
       },
     };
-  }
-
-  async #admitted(message: MessageOf<'join'>, channel: Channel): Promise<void> {
-    const { members } = await this.#birth!;
-    await this.#pin(message.nodeId);
-    const host = parseAddress(channel.remoteAddress)?.host;
-    const address = host === undefined || message.listenPort === 0 ? '' : formatAddress({ host, port: message.listenPort });
-    await members.introduce(message.publicKey, { name: message.name, address, role: 0, joinedMs: realClock.wallMs() });
-    this.#log.info('a host joined', { name: message.name, nodeId: message.nodeId.slice(0, 8), address });
   }
 
   #ground(hello: Hello, ours: Hello): SessionGround {
@@ -530,7 +394,7 @@ class RunningNode implements NodeApi {
       body: this.#body,
       options: this.#options,
       identity: this.#identity,
-      address: this.#reachableAddress(),
+      address: this.#membership.address,
       peers: this.#peers,
       confirmations: this.#confirmations,
       problems: this.#problems,
@@ -545,63 +409,21 @@ class RunningNode implements NodeApi {
     await replica.idle();
   }
 
-  async wait(request: WaitRequest): Promise<WaitResult> {
-    const deadline = realClock.monotonicMs() + request.timeoutMs;
-    const left = (): number => (request.signal?.aborted === true ? 0 : Math.max(0, deadline - realClock.monotonicMs()));
-    const { replica, members } = this.#require();
-    const scanned = await Promise.race([
-      this.scan().then(() => true),
-      new Promise<boolean>((resolve) => setTimeout(() => resolve(false), left()).unref()),
-    ]);
-    let { root } = replica.head;
-    let { commit } = replica.head;
-    let reached = scanned;
-    if (scanned && request.root !== undefined) {
-      root = fromHex(request.root);
-      reached = await this.#confirmations.until(() => this.#containsRoot(root), left());
-      commit = this.#confirmations.commitOf(root) ?? replica.head.commit;
-      root = replica.head.root;
-    }
-    const selected = this.#selectPeers(members, request.peers);
-    const confirmed = (nodeId: string): boolean => this.#confirmations.hasConfirmed(nodeId, commit);
-    const over = (): boolean => request.signal?.aborted === true || selected.every(({ nodeId }) => confirmed(nodeId));
-    const done = reached && (await this.#confirmations.until(over, left())) && request.signal?.aborted !== true;
-    return { root: toHex(root), peers: selected.map(({ nodeId, name }) => ({ nodeId, name, confirmed: confirmed(nodeId) })), done };
-  }
-
-  /** Do we hold everything of this root, ours or a peer's? */
-  #containsRoot(root: Uint8Array): boolean {
-    const { replica } = this.#body!;
-    if (replica.treeOf(root) !== undefined) return true;
-    return [...this.#peers.links.keys()].some((nodeId) => {
-      const cursor = this.#cursor(nodeId);
-      return cursor !== undefined && equalBytes(cursor.root, root);
-    });
-  }
-
-  #selectPeers(members: Members, wanted: readonly string[] | undefined): { nodeId: string; name: string }[] {
-    const known = new Map(members.list().map(({ nodeId, name }) => [nodeId, { nodeId, name }]));
-    for (const [nodeId, link] of this.#peers.links) known.set(nodeId, { nodeId, name: link.hello?.name ?? '' });
-    known.delete(this.#identity.nodeId);
-    if (wanted === undefined) return [...known.values()];
-    return wanted.flatMap((text) => {
-      const found = [...known.values()].filter(({ nodeId, name }) => nodeId.startsWith(text) || name === text);
-      if (found.length === 0) throw new SamerootError('NOT_FOUND', `no peer is called ${text}`);
-      return found;
-    });
+  wait(request: WaitRequest): Promise<WaitResult> {
+    const cursor = (nodeId: string): Uint8Array | undefined => this.#cursor(nodeId)?.root;
+    const parts = { body: this.#require(), peers: this.#peers, confirmations: this.#confirmations, ownId: this.#identity.nodeId, cursor };
+    return waitForPeers({ ...parts, scan: () => this.scan() }, request);
   }
 
   async diff(peer: string | undefined, limit: number): Promise<DiffResult> {
-    const { replica, members } = this.#require();
+    const body = this.#require();
     await this.#read;
-    const links = [...this.#peers.links.values()];
-    const chosen =
-      peer === undefined ? links : links.filter((link) => this.#selectPeers(members, [peer]).some(({ nodeId }) => nodeId === link.nodeId));
-    const link = chosen[0];
+    const chosen = selectPeers({ body, peers: this.#peers, ownId: this.#identity.nodeId }, peer === undefined ? undefined : [peer]);
+    const link = chosen.map(({ nodeId }) => this.#peers.links.get(nodeId)).find((found) => found !== undefined);
     if (link === undefined)
       throw new SamerootError('PEER_UNREACHABLE', peer === undefined ? 'no peer is connected' : `${peer} is not connected`);
     const listing = await link.list();
-    return diffReport(link.hello!.name, replica, listing, limit);
+    return diffReport(link.hello!.name, body.replica, listing, limit);
   }
 
   list(options: { readonly prefix: string; readonly after: string | undefined; readonly limit: number }): ListResult {
@@ -622,7 +444,7 @@ class RunningNode implements NodeApi {
 
   async invite({ expiresMs }: { readonly expiresMs: number }): Promise<Invite> {
     const { replica } = this.#require();
-    const inviter = { nodeId: this.#identity.nodeId, address: this.#reachableAddress() };
+    const inviter = { nodeId: this.#identity.nodeId, address: this.#membership.address };
     return createInvite(this.#store, replica, inviter, { nowMs: realClock.wallMs(), expiresMs }, realRandom);
   }
 
@@ -645,27 +467,7 @@ class RunningNode implements NodeApi {
     clearInterval(this.#pull);
     this.#peers.close();
     await this.#listener?.[Symbol.asyncDispose]();
-    const body = this.#body;
-    body?.landing.close();
-    body?.conflicts.close();
-    await body?.collector.close();
-    await body?.folder[Symbol.asyncDispose]();
-    await body?.replica.idle();
+    if (this.#body !== undefined) await closeBody(this.#body);
     await this.#store.close();
   }
-}
-
-/** An address of this host that others may reach, where it listens on all of them. */
-function outwardHost(): string {
-  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
-  return addresses.find(({ internal, family }) => !internal && family === 'IPv4')?.address ?? hostname();
-}
-
-function withPort(address: string, port: number): string {
-  const host = parseAddress(address)?.host;
-  return host === undefined ? '' : formatAddress({ host, port });
-}
-
-function isWildcard(host: string): boolean {
-  return host === '0.0.0.0' || host === '::' || host === '';
 }

@@ -89,7 +89,16 @@ export class Peers {
       known.nodeId ??= nodeId;
       return;
     }
-    const target: Target = { address, nodeId, reached: false, attempts: 0, dialing: false, timer: undefined, nextRetryMs: undefined, error: undefined };
+    const target: Target = {
+      address,
+      nodeId,
+      reached: false,
+      attempts: 0,
+      dialing: false,
+      timer: undefined,
+      nextRetryMs: undefined,
+      error: undefined,
+    };
     this.#targets.set(key, target);
     void this.#dial(target);
   }

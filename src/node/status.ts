@@ -1,46 +1,20 @@
 /** The state of a node in one document: what `status` prints and HTTP returns. */
-import { fromUtf8, toHex } from '../base/bytes.ts';
+import { toHex } from '../base/bytes.ts';
 import type { ErrorCode, SamerootError } from '../base/errors.ts';
 import type { Clock } from '../base/world.ts';
 import type { Identity } from '../net/identity.ts';
 import { diff } from '../tree/diff.ts';
 import type { Tree } from '../tree/page.ts';
 import { weighEntry } from '../entry/entry-codec.ts';
+import type { Body } from './body.ts';
 import type { Confirmations } from './confirmations.ts';
-import type { Body } from './node.ts';
 import type { NodeOptions, NodeState, NodeStatus, PeerStatus, ProblemStatus } from './node-api.ts';
 import type { PeerLink } from './peer-link.ts';
+import type { IntakeProblems } from './problems.ts';
 import type { Peers } from './peers.ts';
 
-const PROBLEMS_MAX = 1_000;
 /** How many differing entries are counted exactly; beyond it the number is a lower bound. */
 const BEHIND_COUNT_MAX = 2_000;
-
-/** Entries of peers that could not be taken over. */
-export class IntakeProblems {
-  readonly #clock: Clock;
-  readonly #problems = new Map<string, ProblemStatus>();
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
-  add(code: ErrorCode, key: Uint8Array, message: string): void {
-    const path = fromUtf8(key) ?? toHex(key);
-    if (this.#problems.size >= PROBLEMS_MAX && !this.#problems.has(path)) return;
-    const since = this.#problems.get(path)?.since ?? new Date(this.#clock.wallMs()).toISOString();
-    this.#problems.set(path, { code, path, message, since, nextRetry: undefined });
-  }
-
-  /** In sync with a peer: everything was taken over after all. */
-  clear(): void {
-    this.#problems.clear();
-  }
-
-  get list(): ProblemStatus[] {
-    return [...this.#problems.values()];
-  }
-}
 
 export interface StatusParts {
   readonly body: Body | undefined;

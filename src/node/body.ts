@@ -1,0 +1,72 @@
+/** The parts of a node that exist once its share is known, put together. */
+import type { Log } from '../base/world.ts';
+import { Folder } from '../folder/folder.ts';
+import type { Identity } from '../net/identity.ts';
+import { Collector } from '../replica/gc.ts';
+import type { Replica } from '../replica/replica.ts';
+import { ChunkStore } from '../store/chunk-store.ts';
+import type { Store } from '../store/store.ts';
+import type { Tree } from '../tree/page.ts';
+import { BlobTarget } from './blob-target.ts';
+import { Conflicts } from './conflicts.ts';
+import { Fetcher } from './fetcher.ts';
+import { Intake, type Landing } from './intake.ts';
+import { makeLanding } from './landing.ts';
+import { Members } from './members.ts';
+import type { NodeOptions } from './node-api.ts';
+import type { IntakeProblems } from './problems.ts';
+import { Records } from './records.ts';
+import { realClock } from './world.ts';
+
+export interface Body {
+  readonly replica: Replica;
+  readonly folder: Folder;
+  readonly members: Members;
+  readonly records: Records;
+  readonly fetcher: Fetcher;
+  readonly intake: Intake;
+  readonly landing: Landing;
+  readonly conflicts: Conflicts;
+  readonly collector: Collector;
+}
+
+export interface BodyParts {
+  readonly options: NodeOptions;
+  readonly log: Log;
+  readonly store: Store;
+  readonly identity: Identity;
+  readonly replica: Replica;
+  readonly pins: readonly string[];
+  readonly problems: IntakeProblems;
+  /** Peers that are connected now. */
+  readonly connected: () => Iterable<string>;
+  /** Trees that sessions may still need. */
+  readonly heldTrees: () => readonly Tree[];
+  /** Entries of peers are committed and on disk. */
+  readonly onLanded: () => void;
+}
+
+export async function makeBody(parts: BodyParts): Promise<Body> {
+  const { options, log, store, replica, problems } = parts;
+  const { folder: root, settleMs, rescanMs, minFreeBytes } = options;
+  const chunks = await ChunkStore.open(store);
+  const folder = await Folder.open({ root, replica, store, clock: realClock, log, settleMs, rescanMs, minFreeBytes });
+  const members = new Members(replica, parts.identity, parts.pins);
+  const records = new Records(replica, chunks);
+  const fetcher = new Fetcher(store, log);
+  const fetch = (content: Uint8Array, bytes: number): Promise<void> => fetcher.fetch(content, bytes, folder.target, parts.connected());
+  const landing = makeLanding({ replica, folder, records, members, blobs: new BlobTarget(store, chunks), fetch, log });
+  const onProblem: IntakeProblems['add'] = (code, key, message) => problems.add(code, key, message);
+  const intake = new Intake({ replica, fetcher, landing, clock: realClock, log, onProblem, onLanded: parts.onLanded });
+  const conflicts = new Conflicts(replica);
+  const collector = new Collector(replica, log, parts.heldTrees);
+  return { replica, folder, members, records, fetcher, intake, landing, conflicts, collector };
+}
+
+export async function closeBody(body: Body): Promise<void> {
+  body.landing.close();
+  body.conflicts.close();
+  await body.collector.close();
+  await body.folder[Symbol.asyncDispose]();
+  await body.replica.idle();
+}

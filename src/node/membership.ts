@@ -1,0 +1,184 @@
+/**
+ * How this node becomes and stays a member: the invitation that it holds, the keys that it trusts, the invitations of
+ * others that it checks, and the address that it tells.
+ */
+import { hostname, networkInterfaces } from 'node:os';
+import { SamerootError, type ErrorCode } from '../base/errors.ts';
+import { HASH_BYTES, NAME_TEXT_BYTES_MAX } from '../base/limits.ts';
+import type { Log } from '../base/world.ts';
+import type { Identity } from '../net/identity.ts';
+import { decodeToken, invitationId, invitesTo, joinProof, requireUnexpired, type Invitation } from '../net/invitation.ts';
+import type { Address, Channel } from '../net/transport.ts';
+import { parametersHash, type Share } from '../replica/share.ts';
+import * as keyspace from '../store/keyspace.ts';
+import type { Store } from '../store/store.ts';
+import type { MessageOf } from '../wire/messages.ts';
+import { checkJoin } from './invites.ts';
+import type { Members } from './members.ts';
+import type { NodeOptions } from './node-api.ts';
+import { formatAddress, parseAddress } from './peers.ts';
+import { realClock } from './world.ts';
+
+export interface MembershipOptions {
+  readonly options: NodeOptions;
+  readonly identity: Identity;
+  readonly store: Store;
+  readonly log: Log;
+}
+
+export class Membership {
+  readonly name: string = hostname().slice(0, NAME_TEXT_BYTES_MAX / 4);
+  readonly #options: NodeOptions;
+  readonly #identity: Identity;
+  readonly #store: Store;
+  readonly #log: Log;
+  readonly #invitation: Invitation | undefined;
+  #members: Members | undefined;
+  #listening: Address | undefined;
+
+  /** @throws {SamerootError} `BAD_TOKEN` */
+  constructor({ options, identity, store, log }: MembershipOptions) {
+    this.#options = options;
+    this.#identity = identity;
+    this.#store = store;
+    this.#log = log;
+    this.#invitation = options.token === undefined ? undefined : decodeToken(options.token);
+  }
+
+  /** The only host that this one may talk to before it is a member. */
+  get inviterId(): string | undefined {
+    return this.#members === undefined ? this.#invitation?.inviterId : undefined;
+  }
+
+  /** Known once the share is. */
+  set members(members: Members) {
+    this.#members = members;
+  }
+
+  set listening(address: Address) {
+    this.#listening = address;
+  }
+
+  /**
+   * Can this node take part at all, with what it was started with?
+   * @throws {SamerootError} `NOT_INVITED`, `TOKEN_EXPIRED`, `SHARE_MISMATCH`
+   */
+  checkStart(stored: Share | undefined): void {
+    const { join, insecure } = this.#options;
+    if (stored !== undefined) {
+      this.#checkShare(stored, 'this folder is part of a share already, and the invitation is for another');
+    } else if (this.#invitation !== undefined) {
+      requireUnexpired(this.#invitation, realClock.wallMs());
+    } else if (join.length > 0 && !insecure) {
+      throw new SamerootError('NOT_INVITED', 'this folder is not part of a share yet, and there is no --token to join with');
+    }
+  }
+
+  /** @throws {SamerootError} `SHARE_MISMATCH` */
+  checkOffered(share: Share): void {
+    this.#checkShare(share, 'the invitation is for another share than the peer serves');
+  }
+
+  #checkShare(share: Share, message: string): void {
+    if (this.#invitation !== undefined && !invitesTo(this.#invitation, share.id, parametersHash(share))) {
+      throw new SamerootError('SHARE_MISMATCH', message);
+    }
+  }
+
+  /** Keys that were trusted before their member records came. */
+  async pins(): Promise<string[]> {
+    const pins = this.#invitation === undefined ? [] : [this.#invitation.inviterId];
+    for await (const rows of this.#store.iterate(keyspace.prefixRange(keyspace.metaKey('pin/')))) {
+      for (const [key] of rows) pins.push(keyspace.nameOfMetaKey(key).slice('pin/'.length));
+    }
+    return pins;
+  }
+
+  async pin(nodeId: string): Promise<void> {
+    this.#members?.pin(nodeId);
+    await this.#store.write([{ type: 'put', key: keyspace.pinKey(nodeId), value: keyspace.PRESENT }], { durable: true });
+  }
+
+  trusts(nodeId: string): boolean {
+    return this.#members?.trusts(nodeId) ?? false;
+  }
+
+  /** May a host that greets take part? In plain text on loopback everyone may. */
+  isMember(nodeId: string): boolean {
+    return this.#options.insecure || this.trusts(nodeId);
+  }
+
+  /** May the host at the other end of a connection of ours be talked to? */
+  expects(nodeId: string): boolean {
+    return this.trusts(nodeId) || this.#invitation?.inviterId === nodeId;
+  }
+
+  /** A dialer that is no member yet shows its invitation. */
+  joinMessage(channel: Channel): MessageOf<'join'> | undefined {
+    const { nodeId, publicKey } = this.#identity;
+    const listenPort = this.#options.advertise ? this.#listening!.port : 0;
+    const about = { type: 'join', nodeId, publicKey, name: this.name, listenPort } as const;
+    if (this.#options.insecure) {
+      return this.#members === undefined ? { ...about, invitation: '00'.repeat(8), proof: new Uint8Array(HASH_BYTES) } : undefined;
+    }
+    const invitation = this.#invitation;
+    const isMember = this.#members?.get(nodeId) !== undefined;
+    if (invitation === undefined || channel.remoteId !== invitation.inviterId || isMember) return undefined;
+    const proof = joinProof(invitation.secret, channel.exporter(), nodeId, invitation.inviterId);
+    return { ...about, invitation: invitationId(invitation.secret), proof };
+  }
+
+  /** A refusal, or undefined. */
+  admit(join: MessageOf<'join'>, channel: Channel): ErrorCode | undefined {
+    if (this.#options.insecure) return undefined;
+    if (this.#members === undefined) return 'NOT_INVITED';
+    return checkJoin(this.#store, join, channel, this.#identity.nodeId, realClock.wallMs());
+  }
+
+  /** Makes a host that proved its invitation a member. */
+  async introduce(join: MessageOf<'join'>, channel: Channel): Promise<void> {
+    await this.pin(join.nodeId);
+    const host = parseAddress(channel.remoteAddress)?.host;
+    const address = host === undefined || join.listenPort === 0 ? '' : formatAddress({ host, port: join.listenPort });
+    await this.#members!.introduce(join.publicKey, { name: join.name, address, role: 0, joinedMs: realClock.wallMs() });
+    this.#log.info('a host joined', { name: join.name, nodeId: join.nodeId.slice(0, 8), address });
+  }
+
+  async introduceSelf(): Promise<void> {
+    const about = { name: this.name, address: this.#advertised(), role: 0, joinedMs: realClock.wallMs() };
+    await this.#members!.introduce(this.#identity.publicKey, about);
+  }
+
+  /** Keeps our own record right. */
+  describeSelf(): void {
+    const own = this.#members!.get(this.#identity.nodeId);
+    const { host, port } = this.#listening!;
+    // Where we listen on all addresses, the one that our introducer saw is the better guess.
+    const seen = this.#options.advertise && isWildcard(host) ? parseAddress(own?.address ?? '')?.host : undefined;
+    const address = seen === undefined ? this.#advertised() : formatAddress({ host: seen, port });
+    this.#members!.describeSelf(this.name, address).catch((error: unknown) =>
+      this.#log.warn('the own member record could not be written', { error: String(error) }),
+    );
+  }
+
+  /** Where others reach this node, as far as it can tell itself. */
+  get address(): string {
+    if (this.#listening === undefined) return '';
+    const { host, port } = this.#listening;
+    return formatAddress({ host: isWildcard(host) ? outwardHost() : host, port });
+  }
+
+  #advertised(): string {
+    return this.#options.advertise ? this.address : '';
+  }
+}
+
+/** An address of this host that others may reach, where it listens on all of them. */
+function outwardHost(): string {
+  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  return addresses.find(({ internal, family }) => !internal && family === 'IPv4')?.address ?? hostname();
+}
+
+function isWildcard(host: string): boolean {
+  return host === '0.0.0.0' || host === '::' || host === '';
+}

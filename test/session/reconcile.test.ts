@@ -1,0 +1,306 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { byteKey, compareBytes, utf8 } from '../../src/base/bytes.ts';
+import { SamerootError } from '../../src/base/errors.ts';
+import { DIGEST_BYTES, MESSAGE_BYTES_MAX, TREE_LEVEL_MAX, WALK_LIST_BYTES_MAX, WALK_MESSAGE_BYTES_GOAL } from '../../src/base/limits.ts';
+import { hash } from '../../src/content/hash.ts';
+import type { MessageOf, WalkRange } from '../../src/wire/messages.ts';
+import { keys, models, rankBits, values, type Model } from '../tree/support.ts';
+import { listed, missing, overWire, runWalk, Side } from './walks.ts';
+
+type WalkMessage = MessageOf<'walk'>;
+
+/** Two models with much in common: one, and edits of it. */
+const pairs: fc.Arbitrary<{ a: Model; b: Model }> = fc
+  .record({
+    base: models,
+    edits: fc.array(fc.tuple(keys, fc.option(values, { nil: undefined }), fc.boolean()), { maxLength: 30 }),
+    drop: fc.double({ min: 0, max: 1, noNaN: true }),
+  })
+  .map(({ base, edits, drop }) => {
+    const a = new Map(base);
+    const b = new Map([...base].filter((_, at) => drop < 0.8 || (at * 0.618) % 1 > drop));
+    for (const [key, value, left] of edits) {
+      if (value === undefined) (left ? a : b).delete(byteKey(key));
+      else (left ? a : b).set(byteKey(key), value);
+    }
+    return { a, b };
+  });
+
+function check(a: Model, b: Model, bits: number): ReturnType<typeof runWalk> {
+  const sides = [new Side(a, bits), new Side(b, bits)] as const;
+  const result = runWalk(...sides);
+  expect(listed(result.fromA)).toEqual(listed(missing(a, b)));
+  expect(listed(result.fromB)).toEqual(listed(missing(b, a)));
+  expect(result.messages).toBeLessThanOrEqual(Math.max(sides[0].tree.level, sides[1].tree.level) + 4);
+  return result;
+}
+
+/** `count` entries of a share; `flavour` gives other values. */
+function entries(count: number, flavour = ''): Map<string, Uint8Array> {
+  const model = new Map<string, Uint8Array>();
+  for (let at = 0; at < count; at++) model.set(nameOf(at), hash('entry', utf8(`${at}${flavour}`)));
+  return model;
+}
+
+function nameOf(at: number): string {
+  return byteKey(utf8(`f/shard-${String(at % 100).padStart(3, '0')}/part-${String(at).padStart(7, '0')}.bin`));
+}
+
+/** With `differences` entries changed, spread evenly. */
+function changed(model: Model, differences: number): Map<string, Uint8Array> {
+  const copy = new Map(model);
+  const step = Math.floor(model.size / differences);
+  for (let at = 0; at < differences; at++) copy.set(nameOf(at * step + Math.floor(step / 2)), utf8(`changed ${at}`));
+  return copy;
+}
+
+describe('a walk', () => {
+  it('gives each side exactly what the other lacks or has otherwise', () => {
+    fc.assert(
+      fc.property(pairs, rankBits, ({ a, b }, bits) => void check(a, b, bits)),
+      { numRuns: 1_500 },
+    );
+    fc.assert(
+      fc.property(pairs, ({ a, b }) => void check(a, b, 5)),
+      { numRuns: 200 },
+    );
+  });
+
+  it('of trees with nothing in common, of one empty side and of two', () => {
+    fc.assert(
+      fc.property(models, models, rankBits, (a, b, bits) => {
+        check(a, b, bits);
+        check(a, new Map(), bits);
+        check(new Map(), b, bits);
+      }),
+      { numRuns: 200 },
+    );
+    expect(check(new Map(), new Map(), 5)).toMatchObject({ messages: 2, fromA: [], fromB: [] });
+  });
+
+  it('of equal trees is over in two messages', () => {
+    fc.assert(
+      fc.property(models, rankBits, (model, bits) => {
+        expect(check(model, model, bits).messages).toBe(2);
+      }),
+    );
+  });
+
+  it('of trees of different heights, with keys before the first and after the last', () => {
+    const large = entries(5_000);
+    for (const bits of [1, 2, 3, 5]) {
+      for (const names of [['f/a'], ['f/z'], ['a', 'z'], ['0', 'f/shard-050/'], ['f/shard-099/part-0004999.bin']]) {
+        const small = new Map(names.map((name) => [byteKey(utf8(name)), utf8(name)]));
+        check(large, small, bits);
+        check(small, large, bits);
+        check(large, new Map([...large, ...small]), bits);
+        check(new Map([...small, ...large]), large, bits);
+      }
+    }
+  });
+
+  it('takes each of few differences out of many entries', () => {
+    const base = entries(3_000);
+    fc.assert(
+      fc.property(
+        fc.array(fc.nat({ max: 2_999 }), { maxLength: 5 }),
+        fc.array(fc.nat({ max: 2_999 }), { maxLength: 5 }),
+        fc.constantFrom(2, 3, 5),
+        (gone, other, bits) => {
+          const copy = new Map(base);
+          for (const at of gone) copy.delete(nameOf(at));
+          for (const at of other) copy.set(nameOf(at), utf8('other'));
+          check(base, copy, bits);
+          check(copy, base, bits);
+        },
+      ),
+      { numRuns: 25 },
+    );
+  });
+});
+
+describe('what a walk costs', () => {
+  /**
+   * A page has 32 entries on average, one that a random key falls into 63; so have the pages above it. An item is its
+   * digest, the end of its key and two or three counts. Two such lists a difference where the differences are few.
+   */
+  const ITEM_BYTES = DIGEST_BYTES + 10;
+  const LIST_ITEMS = 63;
+
+  it('100 differences in 100,000 entries: at most 6 messages and 3.3 KB a difference', () => {
+    const base = entries(100_000);
+    const result = check(base, changed(base, 100), 5);
+    expect(result.messages).toBeLessThanOrEqual(6);
+    expect(result.bytes).toBeLessThan(100 * 2 * LIST_ITEMS * ITEM_BYTES);
+  });
+
+  it('one difference in 100,000 entries: no more than two lists and the first', () => {
+    const base = entries(100_000);
+    const result = check(base, changed(base, 1), 5);
+    expect(result.messages).toBeLessThanOrEqual(6);
+    // The first list skips levels while it is below 32 KiB.
+    expect(result.bytes).toBeLessThan(32 * 1_024 + 4 * LIST_ITEMS * ITEM_BYTES);
+  });
+
+  it('grows with the logarithm of the entries, for a fixed number of differences', () => {
+    const sizes = [2_000, 8_000, 32_000, 128_000];
+    const costs = sizes.map((size) => {
+      const base = entries(size);
+      return check(base, changed(base, 50), 5).bytes;
+    });
+    // Fitted: bytes = c * n^e. A walk that lists everything has e = 1.
+    const xs = sizes.map(Math.log);
+    const ys = costs.map(Math.log);
+    const mean = (list: readonly number[]): number => list.reduce((sum, x) => sum + x, 0) / list.length;
+    const slope =
+      xs.reduce((sum, x, at) => sum + (x - mean(xs)) * (ys[at]! - mean(ys)), 0) / xs.reduce((sum, x) => sum + (x - mean(xs)) ** 2, 0);
+    expect(slope).toBeLessThan(0.35);
+  });
+
+  it('everything different: little more than a list of all entries, in messages of a bounded size', () => {
+    const count = 60_000;
+    for (const other of [entries(count, 'other'), new Map([...entries(count)].map(([key, value]) => [`${key}x`, value]))]) {
+      const result = check2(entries(count), other);
+      // 1 item in 32 is a page; the rest is the list of entries, once, and the keys that are wanted, once.
+      const keysBytes = count * 14;
+      expect(result.bytes).toBeLessThan(count * (ITEM_BYTES + 4) * 1.03 + keysBytes);
+      expect(result.largestBytes).toBeLessThan(2 * WALK_MESSAGE_BYTES_GOAL + 65_536);
+      expect(result.messages).toBeGreaterThan(result.bytes / WALK_LIST_BYTES_MAX);
+    }
+  });
+
+  it('messages stay within the limit with the longest keys, whatever they share', () => {
+    const long = (at: number, first: boolean): string =>
+      byteKey(Buffer.concat([Buffer.alloc(4_000, first ? at % 251 : 7), utf8(String(at).padStart(8, '0'))]));
+    for (const first of [true, false]) {
+      const a = new Map(Array.from({ length: 3_000 }, (_, at) => [long(at, first), utf8(`${at}`)]));
+      const b = new Map([...a].map(([key], at) => [key, utf8(at % 3 === 0 ? 'other' : `${at}`)]));
+      for (const other of [b, new Map([...a].map(([key, value]) => [`${key}x`, value])), new Map<string, Uint8Array>()]) {
+        const result = check2(a, other);
+        expect(result.largestBytes).toBeLessThan(MESSAGE_BYTES_MAX);
+      }
+    }
+  });
+
+  /** As `check`, where everything differs: the number of messages follows from the bytes. */
+  function check2(a: Model, b: Model): ReturnType<typeof runWalk> {
+    const result = runWalk(new Side(a, 5), new Side(b, 5));
+    expect(result.fromA.length).toBe(missing(a, b).length);
+    expect(result.fromB.length).toBe(missing(b, a).length);
+    return result;
+  }
+});
+
+describe('a hostile peer', () => {
+  const side = new Side(entries(400), 2);
+  const bounds = fc.oneof(
+    fc.constant(undefined),
+    fc.nat({ max: 399 }).map((at) => Buffer.from(nameOf(at), 'latin1') as Uint8Array),
+    keys,
+  );
+  const levels = fc.integer({ min: -1, max: TREE_LEVEL_MAX });
+  /** Sorted and disjoint, as the codec makes sure. */
+  const anyRanges: fc.Arbitrary<WalkRange[]> = fc
+    .array(fc.tuple(bounds, bounds, levels, fc.array(keys, { maxLength: 4 })), { maxLength: 5 })
+    .map((list) => {
+      const ranges: WalkRange[] = [];
+      let open = true;
+      for (const [from, to, level, names] of list.sort(([a], [b]) => compareBytes(a ?? new Uint8Array(0), b ?? new Uint8Array(0)))) {
+        const last = ranges.at(-1);
+        if (!open || (from === undefined && last !== undefined) || (last?.to !== undefined && compareBytes(last.to, from!) > 0)) continue;
+        if (from !== undefined && to !== undefined && compareBytes(from, to) >= 0) continue;
+        const inside = [...new Set(names.map(byteKey))]
+          .sort()
+          .map((name) => Buffer.from(name, 'latin1'))
+          .filter((name) => (from === undefined || compareBytes(from, name) <= 0) && (to === undefined || compareBytes(name, to) < 0));
+        ranges.push({ from, to, level, items: inside.map((name) => ({ key: name, digest: new Uint8Array(DIGEST_BYTES) })) });
+        open = to !== undefined;
+      }
+      return ranges;
+    });
+  const anyMessages: fc.Arbitrary<WalkMessage> = fc.record({
+    type: fc.constant('walk'),
+    id: fc.constant(1),
+    merge: fc.constant(true),
+    root: fc.constant(new Uint8Array(32)),
+    ranges: anyRanges,
+    wants: fc.uniqueArray(keys, { selector: byteKey, maxLength: 5 }).map((list) => list.sort(compareBytes)),
+    more: fc.boolean(),
+  });
+
+  it('gets BAD_MESSAGE or an answer, and never more than one listing of the tree per level', () => {
+    fc.assert(
+      fc.property(fc.array(anyMessages, { minLength: 1, maxLength: 40 }), fc.boolean(), (list, begins) => {
+        const walk = side.walk(begins);
+        let items = 0;
+        let wanted = 0;
+        const count = (reply: WalkMessage | undefined): void => {
+          items += reply?.ranges.reduce((sum, range) => sum + range.items.length, 0) ?? 0;
+        };
+        if (begins) count(walk.start());
+        try {
+          for (const message of list) {
+            if (walk.complete) break;
+            wanted += message.wants.length;
+            count(walk.step(overWire(message).message));
+          }
+        } catch (error) {
+          expect(error).toBeInstanceOf(SamerootError);
+          expect(error).toMatchObject({ code: 'BAD_MESSAGE' });
+        }
+        // Pages of all levels together are fewer than the entries.
+        expect(items).toBeLessThanOrEqual(2 * side.model.size);
+        expect([...walk.missingThere()].length).toBeLessThanOrEqual(side.model.size + wanted);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  const message = (ranges: WalkRange[], more = true, wants: Uint8Array[] = []): WalkMessage => ({
+    type: 'walk',
+    id: 1,
+    merge: true,
+    root: new Uint8Array(32),
+    ranges,
+    wants,
+    more,
+  });
+  const everything = (level: number, from?: Uint8Array, to?: Uint8Array): WalkRange => ({
+    from,
+    to,
+    level,
+    items: [{ key: utf8('f/z'), digest: new Uint8Array(DIGEST_BYTES) }].filter(() => to === undefined),
+  });
+
+  it('can not repeat a message', () => {
+    const walk = side.walk(false);
+    expect(walk.step(message([everything(1)]))).toBeDefined();
+    expect(() => walk.step(message([everything(1)]))).toThrow(expect.objectContaining({ code: 'BAD_MESSAGE' }));
+  });
+
+  it('can not name a range that was not listed, a listed one at the same level, or one twice', () => {
+    const begun = (): { walk: ReturnType<Side['walk']>; first: WalkRange } => {
+      const walk = side.walk(false);
+      const reply = walk.step(message([everything(2)], true))!;
+      const first = reply.ranges[0]!;
+      expect(first.level).toBeLessThan(2);
+      return { walk, first };
+    };
+    const refused = (ranges: WalkRange[], wants: Uint8Array[] = []): void =>
+      expect(() => begun().walk.step(message(ranges, true, wants))).toThrow(expect.objectContaining({ code: 'BAD_MESSAGE' }));
+    const { first } = begun();
+    refused([everything(first.level, first.from, first.to)]);
+    refused([everything(-1, undefined, utf8('a'))].map((range) => ({ ...range, level: TREE_LEVEL_MAX })));
+    refused([], []);
+    if (first.level > -1) refused([everything(-1)], [utf8('wanted')]);
+  });
+
+  it('can not want what was not listed', () => {
+    const walk = side.walk(true);
+    const start = walk.start();
+    const entriesListed = start.ranges.reduce((sum, range) => sum + (range.level === -1 ? range.items.length : 0), 0);
+    const wants = Array.from({ length: entriesListed + 1 }, (_, at) => utf8(String(at).padStart(6, '0')));
+    expect(() => walk.step(message([], false, wants))).toThrow(expect.objectContaining({ code: 'BAD_MESSAGE' }));
+  });
+});

@@ -1,0 +1,86 @@
+/** Runs two walks against each other over the wire's own bytes, and counts. */
+import { byteKey, compareBytes, fromByteKey } from '../../src/base/bytes.ts';
+import { hash } from '../../src/content/hash.ts';
+import { Walk } from '../../src/session/reconcile.ts';
+import { edit, type Change } from '../../src/tree/edit.ts';
+import { PageReader, type KeyValue, type Tree } from '../../src/tree/page.ts';
+import { decodeMessage, encodeMessage } from '../../src/wire/codec.ts';
+import type { EntryItem, MessageOf } from '../../src/wire/messages.ts';
+import { buildModel, makeRanker, MemoryPages, sorted, type Model } from '../tree/support.ts';
+
+export class Side {
+  readonly model: Model;
+  readonly tree: Tree;
+  readonly pages: MemoryPages;
+  readonly rankBits: number;
+
+  constructor(model: Model, rankBits: number, base?: Side) {
+    this.model = model;
+    this.rankBits = rankBits;
+    this.pages = base?.pages ?? new MemoryPages();
+    if (base === undefined) this.tree = buildModel(model, makeRanker(rankBits), this.pages);
+    else this.tree = edit(new PageReader(this.pages), base.tree, changesBetween(base.model, model), makeRanker(rankBits), this.pages);
+  }
+
+  walk(begins: boolean, id = 1): Walk {
+    return new Walk({
+      id,
+      merge: true,
+      begins,
+      reader: new PageReader(this.pages),
+      tree: this.tree,
+      root: hash('root', this.tree.page ?? new Uint8Array(0)),
+      rankBits: this.rankBits,
+    });
+  }
+}
+
+function changesBetween(a: Model, b: Model): Change[] {
+  const changes = missing(b, a).map(({ key, value }): Change => ({ key, value }));
+  for (const key of a.keys()) if (!b.has(key)) changes.push({ key: fromByteKey(key), value: undefined });
+  return changes.sort((left, right) => compareBytes(left.key, right.key));
+}
+
+export function overWire<T extends MessageOf<'walk'>>(message: T): { message: T; bytes: number } {
+  const encoded = encodeMessage(message);
+  return { message: decodeMessage(encoded) as T, bytes: encoded.length };
+}
+
+export interface WalkResult {
+  readonly messages: number;
+  readonly bytes: number;
+  readonly largestBytes: number;
+  /** What each side finds that the other lacks or has otherwise. */
+  readonly fromA: readonly EntryItem[];
+  readonly fromB: readonly EntryItem[];
+}
+
+/** `a` begins. Ends when both are complete; throws if one is and the other waits. */
+export function runWalk(a: Side, b: Side): WalkResult {
+  const walks = [a.walk(true), b.walk(false)] as const;
+  let next: MessageOf<'walk'> | undefined = walks[0].start();
+  let [messages, bytes, largestBytes] = [0, 0, 0];
+  for (let at = 1; next !== undefined; at = 1 - at) {
+    const sent: { message: MessageOf<'walk'>; bytes: number } = overWire(next);
+    messages++;
+    bytes += sent.bytes;
+    largestBytes = Math.max(largestBytes, sent.bytes);
+    if (walks[at]!.complete) throw new Error('a message to a walk that is over');
+    next = walks[at]!.step(sent.message);
+  }
+  if (!walks[0].complete || !walks[1].complete) throw new Error('the walk stopped before it was complete');
+  return { messages, bytes, largestBytes, fromA: [...walks[0].missingThere()], fromB: [...walks[1].missingThere()] };
+}
+
+/** By definition: what `a` has and `b` lacks or has otherwise, in order. */
+export function missing(a: Model, b: Model): KeyValue[] {
+  return sorted(a).filter(({ key, value }) => {
+    const other = b.get(byteKey(key));
+    return other === undefined || compareBytes(other, value) !== 0;
+  });
+}
+
+/** For comparison: key to value, and in this order. */
+export function listed(items: readonly (EntryItem | KeyValue)[]): [string, string][] {
+  return items.map((item) => [byteKey(item.key), byteKey('entry' in item ? item.entry : item.value)]);
+}
