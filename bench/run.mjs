@@ -9,7 +9,7 @@
 import { mkdirSync, readdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { Figures, machine, table } from './support/report.mjs';
+import { Figures, machine, table, workSeconds } from './support/report.mjs';
 import { closeAllNow, Workspace } from './support/workspace.mjs';
 
 const folder = new URL('./cases/', import.meta.url);
@@ -45,6 +45,7 @@ async function measure(bench, { quick, variants, runs: wanted, profile }) {
   const figures = new Figures();
   const about = await machine();
   const since = performance.now();
+  const before = workSeconds();
   const runs = wanted ?? (quick ? 1 : bench.runs);
   const details = [];
   for (let run = 0; run < runs; run++) {
@@ -60,8 +61,11 @@ async function measure(bench, { quick, variants, runs: wanted, profile }) {
     };
     await bench.measure(context);
   }
-  const seconds = Math.round((performance.now() - since) / 100) / 10;
-  return { name: bench.name, about: bench.about, quick, figures: figures.list(quick), details, ...about, seconds };
+  const seconds = Math.max(0.1, Math.round((performance.now() - since) / 100) / 10);
+  const after = workSeconds();
+  const otherSeconds = Math.max(0, after.all - before.all - (after.own - before.own));
+  const otherCores = Math.round((otherSeconds / seconds) * 100) / 100;
+  return { name: bench.name, about: bench.about, quick, figures: figures.list(quick), details, ...about, seconds, otherCores };
 }
 
 async function main() {

@@ -4,7 +4,8 @@
  *   node bench/support/profile-top.mjs DIR [COUNT]
  *
  * One block a thread: thread 0 is the main thread of a node process, the others its disk threads. Shares are of the time
- * in which the thread was not idle; a waiting system call (fsync, read) counts as work of the function that made it.
+ * in which the thread was not idle; a waiting system call (fsync, read) counts as work of the function that made it, and so
+ * does the time in which the thread had no core (often in `postMessage`, which wakes another thread).
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';

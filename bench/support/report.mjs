@@ -47,6 +47,22 @@ export async function machine() {
   };
 }
 
+/**
+ * Seconds of work of all cores, and of this process with the children that have ended. What is left between the two is
+ * other people's work (and the kernel's writing of our files): it tells how far a figure can be trusted.
+ */
+export function workSeconds() {
+  const ticksPerSecond = 100;
+  const [user, nice, system, , , irq, softirq] = /^cpu +(.*)$/m.exec(readFileSync('/proc/stat', 'latin1'))[1].split(' ').map(Number);
+  const own = readFileSync('/proc/self/stat', 'latin1');
+  const times = own
+    .slice(own.lastIndexOf(')') + 2)
+    .split(' ')
+    .slice(11, 15);
+  const sum = (ticks) => ticks.reduce((total, one) => total + Number(one), 0) / ticksPerSecond;
+  return { all: sum([user, nice, system, irq, softirq]), own: sum(times) };
+}
+
 function projectVersion() {
   const top = new URL('../..', import.meta.url);
   const { name, version } = JSON.parse(readFileSync(new URL('package.json', top), 'utf8'));
@@ -75,7 +91,8 @@ export function table(result) {
       .trimEnd(),
   );
   const quick = result.quick ? ' (quick: small sizes, floors are not judged)' : '';
-  return [`${result.name}${quick}: ${result.about}`, ...lines.map((line) => `  ${line}`), ''].join('\n');
+  const others = `  cores busy with other work meanwhile: ${result.otherCores} of ${result.machine.cores}`;
+  return [`${result.name}${quick}: ${result.about}`, ...lines.map((line) => `  ${line}`), others, ''].join('\n');
 }
 
 function amount(value) {

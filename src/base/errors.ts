@@ -5,9 +5,8 @@
 
 /** code -> what to do about it. The message of each error says what happened. */
 export const ERROR_ADVICE = {
-  BAD_ENCODING: 'the bytes are damaged or from another version; run `sameroot verify`',
+  BAD_ENCODING: 'the bytes are damaged, or another version of sameroot wrote them',
   BAD_MESSAGE: 'the peer sent something this version does not accept; run the same version on both hosts',
-  BAD_CHUNK: 'the peer sent bytes that do not have the hash asked for; it will be asked again, run `sameroot verify` there',
   VERSION_MISMATCH: 'run the same version of sameroot on both hosts',
   SHARE_MISMATCH: 'the peer serves another share; check the address, or use an empty folder to join that share',
   NOT_INVITED: 'get a join line with `sameroot invite` on a host of the share and pass its --token',
@@ -29,7 +28,7 @@ export const ERROR_ADVICE = {
   NO_DAEMON: 'start it with `sameroot start FOLDER`',
   PORT_IN_USE: 'choose another with --listen or --http, or stop the program that uses it',
   DATABASE_IN_USE: 'another sameroot process has this folder open; stop it first, or talk to it with `sameroot status`',
-  DATABASE_DAMAGED: 'the database is damaged; the files in the folder are untouched',
+  DATABASE_DAMAGED: 'the files in the folder are untouched: move .sameroot/db away and join again with a new invitation',
   DATABASE_FORMAT: 'the database was written by another version of sameroot; use that version',
   DISK_FULL: 'free some space; it goes on by itself',
   IO_ERROR: 'check the disk and its permissions; it is tried again by itself',

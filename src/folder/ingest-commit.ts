@@ -67,6 +67,12 @@ export class IngestCommitter {
     });
   }
 
+  /** Those that are gone and have their row still, when nothing is just being shown: `Materialiser` removes first and commits then. */
+  async stillGone(findings: readonly Finding[]): Promise<Finding[]> {
+    const items = findings.map((finding): Settled => ({ state: 'gone', finding }));
+    return (await this.#options.gate.run(() => this.#unmoved(items))).map(({ finding }) => finding);
+  }
+
   /**
    * Drops the rows of paths that are gone, so that they count as not yet shown, and names the keys to show again.
    * `todoRows`: what makes the work go on after a crash.
@@ -198,7 +204,10 @@ function written(
     if (past) return { entry, dots: entry.versions.map(({ dot }) => dot) };
   }
   const dot = author.dot();
-  return { entry: write(current, shown?.dots ?? (current === undefined ? [] : buriedDots(current)), dot, author.stamp(), value), dots: [dot] };
+  return {
+    entry: write(current, shown?.dots ?? (current === undefined ? [] : buriedDots(current)), dot, author.stamp(), value),
+    dots: [dot],
+  };
 }
 
 /** Where nothing was shown, a write has seen that nothing was there: the tombstones, if there is nothing else. */

@@ -170,7 +170,14 @@ export class IngestPass {
     let held = 0;
     let deletesLeft = false;
     if (deletes.kind === 'limited') {
-      if (this.#goneCount > deletes.max) held = this.#goneCount;
+      if (this.#goneCount > deletes.max) {
+        // Paths that are being taken away just now, because a peer deleted them, are no deletes of this folder.
+        const still = new Set(gone);
+        this.#again.push(...gone.filter((finding) => !still.has(finding)).map(({ path }) => path));
+        this.#goneCount -= gone.length - still.size;
+        gone = [...still];
+        if (this.#goneCount > deletes.max) held = this.#goneCount;
+      }
       deletesLeft = held === 0 && this.#goneCount > gone.length;
       if (held > 0 || deletesLeft) gone = [];
     }

@@ -340,7 +340,14 @@ export class Fetcher {
     const bytes = alone ? frame : Uint8Array.from(frame);
     const chunks = list.map(({ chunk }) => chunk);
     const single = contentLevel(order.content) === 0;
-    const written = single ? await order.target.writeWhole(bytes, chunks) : await order.target.write(order.content, bytes, chunks);
+    let written: readonly boolean[];
+    try {
+      written = single ? await order.target.writeWhole(bytes, chunks) : await order.target.write(order.content, bytes, chunks);
+    } catch (error) {
+      // Our disk is at fault, not the peer: these contents fail, the connection stays.
+      for (const { piece } of list) this.#failOrderOf(piece, error);
+      return;
+    }
     for (const [at, { piece, index, chunk }] of list.entries()) {
       if (written[at] === true) {
         this.totals.fetchedChunks++;
@@ -388,8 +395,12 @@ export class Fetcher {
   }
 
   #loseOrderOf(piece: Piece): void {
+    this.#failOrderOf(piece, missingError());
+  }
+
+  #failOrderOf(piece: Piece, error: unknown): void {
     const order = this.#orders.get(contentKey(piece.content));
-    if (order !== undefined && order.pieces.has(piece)) this.#settle(order, missingError());
+    if (order !== undefined && order.pieces.has(piece)) this.#settle(order, error);
   }
 
   #finishIfDone(order: Order): void {

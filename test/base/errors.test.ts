@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { assert, AssertionError } from '../../src/base/assert.ts';
 import { ERROR_ADVICE, messageOf, SamerootError, systemCode } from '../../src/base/errors.ts';
@@ -42,4 +43,11 @@ test('an assertion is our bug, no error of the world', () => {
   expect(() => assert(0, 'one and one is two')).toThrow(AssertionError);
   expect(() => assert(undefined, 'one and one is two')).toThrow('one and one is two');
   expect(new AssertionError('x')).not.toBeInstanceOf(SamerootError);
+});
+
+test('docs/ERRORS.md lists every code with its advice, and no other', () => {
+  const text = readFileSync(new URL('../../docs/ERRORS.md', import.meta.url), 'utf8');
+  const rows = [...text.matchAll(/^\| `([A-Z0-9_]+)`\s*\|\s*(.+?)\s*\|\s*(.+?)\s*\|$/gm)];
+  expect(Object.fromEntries(rows.map(([, code, , advice]) => [code, advice]))).toEqual(ERROR_ADVICE);
+  expect(rows.every(([, , when]) => when !== '')).toBe(true);
 });

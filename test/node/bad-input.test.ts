@@ -249,6 +249,20 @@ describe('guards', () => {
     expect(Object.keys(await expectSame(again, b)).sort()).toEqual(['kept', 'new']);
   });
 
+  test('a mass delete of a peer is not held where it arrives, even if that folder is scanned while files go away', async () => {
+    await using cluster = new Cluster();
+    const [a, b] = await afterMassDelete(cluster);
+    await a.api.answerDeletes('accept');
+    await until('the deletes have arrived', async () => {
+      await b.api.scan();
+      expect(b.api.status().state).not.toBe('held');
+      return a.api.status().root === b.api.status().root;
+    });
+    await b.api.scan();
+    expect(b.api.status().state).not.toBe('held');
+    expect(Object.keys(await expectSame(a, b))).toEqual(['kept']);
+  });
+
   test('a mass delete is taken back: the files come from the peer', async () => {
     await using cluster = new Cluster();
     const [a, b] = await afterMassDelete(cluster);

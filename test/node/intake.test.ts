@@ -240,7 +240,6 @@ describe('an entry that can not be taken over', () => {
     const world = await World.open();
     world.held.add(`file ${toHex(EMPTY_CONTENT)}`);
     const value = { kind: 'file', content: EMPTY_CONTENT, bytes: 0, mode: 0o644, mtimeMs: NOW + 10 ** 10 } as const;
-    console.log(await world.intake.offer('p', [item(fileKey(1), birth(fileKey(1), value))], []), world.problems);
     expect(await world.intake.offer('p', [item(fileKey(1), birth(fileKey(1), value))], [])).toBe(true);
     expect(world.problems).toEqual([]);
     expect(world.replica.head.stamp.wallMs).toBeLessThan(NOW + 1000);

@@ -1,36 +1,306 @@
-/** The member list is kept in the tree, and seen nowhere else. */
-import { readdirSync } from 'node:fs';
-import { expect, test } from 'vitest';
-import { Cluster, connections, converged, sameAddress, until } from './cluster.ts';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { ByteReader, toHex, utf8 } from '../../src/base/bytes.ts';
+import { SamerootError } from '../../src/base/errors.ts';
+import { write, type Value } from '../../src/entry/entry.ts';
+import type { Identity } from '../../src/net/identity.ts';
+import { decodeMember, encodeMember, isMemberKey, memberKey, Members } from '../../src/node/members.ts';
+import { Replica } from '../../src/replica/replica.ts';
+import { MemoryStore } from '../../src/store/memory-store.ts';
+import { codeOf } from '../content/code-of.ts';
+import { recordKey, seededRandom, smallShare, TestClock } from '../replica/world.ts';
+import { makeIdentity } from './parts.ts';
 
-test('members are no entries that anyone sees: not listed, not counted, not in the folder', async () => {
-  await using cluster = new Cluster();
-  const [a, b] = await cluster.pair();
-  await converged(a, b);
-  for (const { api, folder } of [a, b]) {
-    expect(api.list({ prefix: '', after: undefined, limit: 100 }).items).toEqual([]);
-    expect(api.status()).toMatchObject({ entries: 0, bytes: 0, conflicts: 0, errors: [] });
-    expect(readdirSync(folder)).toEqual(['.sameroot']);
-  }
+const [founder, alice, bob, carol, mallory] = [makeIdentity(), makeIdentity(), makeIdentity(), makeIdentity(), makeIdentity()] as const;
+const ABOUT = { name: 'host', address: 'host:1', role: 0, joinedMs: 5 };
+
+interface Parts {
+  /** Whose record it is. */
+  readonly who: Identity;
+  readonly introducer: Identity;
+  /** Named as the introducer, if that is a lie. */
+  readonly claimed?: Identity;
+  readonly describer?: Identity;
+  readonly describerClaimed?: Identity;
+  readonly name?: string;
+  readonly evicted?: boolean;
+}
+
+/** A record with true signatures of the ones that really sign. */
+function memberRecord({
+  who,
+  introducer,
+  claimed,
+  describer = introducer,
+  describerClaimed,
+  name = 'host',
+  evicted = false,
+}: Parts): Uint8Array {
+  const unsigned = {
+    nodeId: who.nodeId,
+    introduction: {
+      publicKey: who.publicKey,
+      role: 0,
+      joinedMs: 5,
+      evicted,
+      signer: (claimed ?? introducer).nodeId,
+      signature: new Uint8Array(64),
+    },
+    description: { name, address: 'host:1', signer: (describerClaimed ?? describer).nodeId, signature: new Uint8Array(64) },
+  };
+  const reader = new ByteReader(encodeMember(unsigned));
+  const introduction = reader.sized(4096);
+  reader.raw(64);
+  const description = reader.sized(4096);
+  return encodeMember({
+    ...unsigned,
+    introduction: { ...unsigned.introduction, signature: introducer.sign(introduction) },
+    description: { ...unsigned.description, signature: describer.sign(description) },
+  });
+}
+
+async function world(identity: Identity = founder, pins: string[] = []): Promise<{ replica: Replica; members: Members }> {
+  const replica = await Replica.create(new MemoryStore(), smallShare(founder.nodeId), new TestClock(), seededRandom(2));
+  return { replica, members: new Members(replica, identity, pins) };
+}
+
+function put(replica: Replica, key: Uint8Array, data: Uint8Array): Promise<unknown> {
+  return replica.write(key, { kind: 'record', data });
+}
+
+async function found(replica: Replica): Promise<void> {
+  await put(replica, memberKey(founder.nodeId), memberRecord({ who: founder, introducer: founder }));
+}
+
+function ids(members: Members): string[] {
+  return members
+    .list()
+    .map(({ nodeId }) => nodeId)
+    .sort();
+}
+
+function sorted(...list: Identity[]): string[] {
+  return list.map(({ nodeId }) => nodeId).sort();
+}
+
+describe('the chain of introductions', () => {
+  it('makes members of those, and only those, whom it reaches from the founder, in whatever order the records come', async () => {
+    const people = [founder, alice, bob, carol, mallory];
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.nat(4), { minLength: 5, maxLength: 5 }), fc.uniqueArray(fc.nat(4)), async (introducers, order) => {
+        const { replica, members } = await world();
+        for (const index of order) {
+          const who = people[index]!;
+          await put(replica, memberKey(who.nodeId), memberRecord({ who, introducer: people[introducers[index]!]! }));
+        }
+        const valid = new Set<number>();
+        for (let round = 0; round < 5; round++) {
+          for (const index of order) if (valid.has(introducers[index]!) || (index === 0 && introducers[0] === 0)) valid.add(index);
+        }
+        const expected = [...valid].map((index) => people[index]!.nodeId).sort();
+        expect(ids(members)).toEqual(expected);
+        expect(ids(new Members(replica, founder, []))).toEqual(expected);
+        for (const { nodeId } of people) expect(members.trusts(nodeId)).toBe(expected.includes(nodeId));
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('begins with the founder of the share and nobody else', async () => {
+    const { replica, members } = await world();
+    await put(replica, memberKey(mallory.nodeId), memberRecord({ who: mallory, introducer: mallory }));
+    expect(members.list()).toEqual([]);
+    await found(replica);
+    expect(ids(members)).toEqual(sorted(founder));
+    expect(members.trusts(mallory.nodeId)).toBe(false);
+  });
+
+  it('is not carried by an introduction that its signer did not sign', async () => {
+    const { replica, members } = await world();
+    await found(replica);
+    await put(replica, memberKey(mallory.nodeId), memberRecord({ who: mallory, introducer: mallory, claimed: founder }));
+    expect(members.trusts(mallory.nodeId)).toBe(false);
+  });
+
+  it('is not carried by a true introduction of somebody else, or with one bit changed', async () => {
+    const { replica, members } = await world();
+    await found(replica);
+    const true_ = memberRecord({ who: alice, introducer: founder });
+    for (let at = 0; at < true_.length; at += 7) {
+      const changed = Uint8Array.from(true_);
+      changed[at]! ^= 1;
+      await put(replica, memberKey(alice.nodeId), changed);
+      const member = members.get(alice.nodeId);
+      // A change of the description makes it count for nothing; anything else undoes the introduction.
+      if (member !== undefined) expect([member.name, member.joinedMs]).toEqual(['', 5]);
+    }
+    await put(replica, memberKey(alice.nodeId), true_);
+    expect(members.get(alice.nodeId)).toMatchObject({ name: 'host', address: 'host:1', joinedMs: 5, evicted: false });
+  });
+
+  it('is followed as it grows, a link in the middle last', async () => {
+    const { replica, members } = await world();
+    await put(replica, memberKey(bob.nodeId), memberRecord({ who: bob, introducer: alice }));
+    await found(replica);
+    expect(ids(members)).toEqual(sorted(founder));
+    await put(replica, memberKey(alice.nodeId), memberRecord({ who: alice, introducer: founder }));
+    expect(ids(members)).toEqual(sorted(founder, alice, bob));
+  });
 });
 
-test('a member that dials while the other is still starting is not taken for a stranger', async () => {
-  await using cluster = new Cluster();
-  const [a, b] = await cluster.pair();
-  await converged(a, b);
-  const address = sameAddress(a);
-  const refusals: unknown[] = [];
-  const note = (_message: string, fields?: object): void => void refusals.push(fields);
-  for (let round = 0; round < 8; round++) {
-    const node = round === 0 ? a : undefined;
-    if (node !== undefined) await cluster.stop(node);
-    const again = await cluster.start('a', address, { debug() {}, info() {}, warn: note, error: note });
-    await until(
-      'it is back',
-      () => connections(b.api.status()) === 1,
-      () => b.api.status(),
+describe('descriptions', () => {
+  it('count when the member or its introducer signed them, and nobody else', async () => {
+    const { replica, members } = await world();
+    await found(replica);
+    const named = async (parts: Partial<Parts>): Promise<string | undefined> => {
+      await put(replica, memberKey(alice.nodeId), memberRecord({ who: alice, introducer: founder, name: 'alice', ...parts }));
+      return members.get(alice.nodeId)?.name;
+    };
+    await put(replica, memberKey(bob.nodeId), memberRecord({ who: bob, introducer: founder }));
+    expect(await named({ describer: founder })).toBe('alice');
+    expect(await named({ describer: alice })).toBe('alice');
+    expect(await named({ describer: bob })).toBe('');
+    expect(await named({ describer: mallory, describerClaimed: alice })).toBe('');
+    expect(await named({ describer: mallory, describerClaimed: founder })).toBe('');
+    expect(members.trusts(alice.nodeId)).toBe(true);
+  });
+
+  it('can not be moved to another member', async () => {
+    const { replica, members } = await world();
+    await found(replica);
+    const [ofAlice, ofBob] = [alice, bob].map((who) =>
+      decodeMember(memberRecord({ who, introducer: founder, describer: who, name: who.nodeId.slice(0, 4) })),
     );
-    await cluster.stop(again);
-  }
-  expect(refusals.filter((fields) => JSON.stringify(fields).includes('NOT_INVITED'))).toEqual([]);
+    // Under the name of bob, alice's signed words do not fit.
+    const moved = encodeMember({ ...ofBob!, description: ofAlice!.description });
+    await put(replica, memberKey(bob.nodeId), moved);
+    expect(members.get(bob.nodeId)).toMatchObject({ name: '', address: '' });
+    // And with her whole description it is not a record at all.
+    expect(codeOf(() => decodeMember(encodeMember({ ...ofAlice!, introduction: ofBob!.introduction })))).toBe('BAD_ENCODING');
+  });
+
+  it('of this node follow its name and address, with one write for a change and none for the same', async () => {
+    const { replica, members } = await world();
+    await members.describeSelf('early', 'x:1');
+    expect(replica.head.commit).toBe(0);
+    await members.introduce(founder.publicKey, ABOUT);
+    expect(members.get(founder.nodeId)).toMatchObject({ ...ABOUT, evicted: false });
+    await members.describeSelf('host', 'host:2');
+    expect(members.get(founder.nodeId)).toMatchObject({ name: 'host', address: 'host:2', joinedMs: 5 });
+    const { commit } = replica.head;
+    await members.describeSelf('host', 'host:2');
+    expect(replica.head.commit).toBe(commit);
+  });
+
+  it('of a member that moved are its own from then on', async () => {
+    const { replica, members } = await world();
+    await members.introduce(founder.publicKey, ABOUT);
+    await members.introduce(alice.publicKey, { ...ABOUT, name: 'as seen by the founder' });
+    const hers = new Members(replica, alice, []);
+    await hers.describeSelf('alice', '10.0.0.7:9');
+    expect(members.get(alice.nodeId)).toMatchObject({ name: 'alice', address: '10.0.0.7:9' });
+    expect(members.trusts(alice.nodeId)).toBe(true);
+  });
+});
+
+describe('introducing', () => {
+  it('makes a member that the others see; a second time changes nothing', async () => {
+    const { replica, members } = await world();
+    await members.introduce(founder.publicKey, ABOUT);
+    await members.introduce(alice.publicKey, ABOUT);
+    expect(ids(members)).toEqual(sorted(founder, alice));
+    const { commit } = replica.head;
+    await members.introduce(alice.publicKey, { ...ABOUT, name: 'other' });
+    expect([replica.head.commit, members.get(alice.nodeId)?.name]).toEqual([commit, 'host']);
+  });
+
+  it('by one who is no member makes none', async () => {
+    const { members, replica } = await world(mallory);
+    await found(replica);
+    await members.introduce(mallory.publicKey, ABOUT);
+    await members.introduce(alice.publicKey, ABOUT);
+    expect(ids(members)).toEqual(sorted(founder));
+  });
+
+  it('brings back one that was evicted', async () => {
+    const { replica, members } = await world();
+    await members.introduce(founder.publicKey, ABOUT);
+    await put(replica, memberKey(alice.nodeId), memberRecord({ who: alice, introducer: founder, evicted: true }));
+    expect([ids(members), members.trusts(alice.nodeId), members.get(alice.nodeId)?.evicted]).toEqual([sorted(founder), false, true]);
+    await members.introduce(alice.publicKey, ABOUT);
+    expect([ids(members), members.trusts(alice.nodeId)]).toEqual([sorted(founder, alice), true]);
+  });
+});
+
+describe('trust before the record is there', () => {
+  it('goes to pinned keys until their record says otherwise', async () => {
+    const { replica, members } = await world(founder, [alice.nodeId]);
+    await found(replica);
+    expect([members.trusts(alice.nodeId), members.trusts(bob.nodeId)]).toEqual([true, false]);
+    members.pin(bob.nodeId);
+    expect(members.trusts(bob.nodeId)).toBe(true);
+    for (const who of [alice, bob]) await put(replica, memberKey(who.nodeId), memberRecord({ who, introducer: founder, evicted: true }));
+    expect([members.trusts(alice.nodeId), members.trusts(bob.nodeId)]).toEqual([false, false]);
+    expect(ids(members)).toEqual(sorted(founder));
+  });
+});
+
+describe('a record from a peer', () => {
+  const entryOf = (value: Value): ReturnType<typeof write> =>
+    write(undefined, [], { replica: 'aa'.repeat(8), sequence: 1 }, { wallMs: 1, counter: 0 }, value);
+  const record = (data: Uint8Array): Value => ({ kind: 'record', data });
+
+  it('is refused under another key, of another kind, or malformed', async () => {
+    const { members } = await world();
+    const data = memberRecord({ who: alice, introducer: founder });
+    const check = (key: Uint8Array, value: Value): string | undefined => codeOf(() => members.check(key, entryOf(value)));
+    expect(check(memberKey(alice.nodeId), record(data))).toBeUndefined();
+    expect(check(memberKey(bob.nodeId), record(data))).toBe('BAD_MESSAGE');
+    expect(check(memberKey(alice.nodeId).subarray(0, 20), record(data))).toBe('BAD_MESSAGE');
+    expect(check(memberKey(alice.nodeId), { kind: 'deleted' })).toBe('BAD_MESSAGE');
+    expect(check(memberKey(alice.nodeId), record(data.subarray(1)))).toBe('BAD_ENCODING');
+    expect(check(memberKey(alice.nodeId), record(Buffer.concat([data, Uint8Array.of(0)])))).toBe('BAD_ENCODING');
+  });
+
+  it('is looked at in all its versions', async () => {
+    const { members } = await world();
+    const good = entryOf(record(memberRecord({ who: alice, introducer: founder })));
+    const both = write(
+      good,
+      [],
+      { replica: 'bb'.repeat(8), sequence: 1 },
+      { wallMs: 2, counter: 0 },
+      record(memberRecord({ who: bob, introducer: founder })),
+    );
+    expect(codeOf(() => members.check(memberKey(alice.nodeId), both))).toBe('BAD_MESSAGE');
+  });
+
+  it('that got under another key all the same counts for nothing', async () => {
+    const { replica, members } = await world();
+    await found(replica);
+    await put(replica, memberKey(bob.nodeId), memberRecord({ who: alice, introducer: founder }));
+    expect([members.trusts(bob.nodeId), members.trusts(alice.nodeId)]).toEqual([false, false]);
+  });
+
+  it('has one encoding: what decodes at all encodes to the same bytes', () => {
+    const data = memberRecord({ who: alice, introducer: founder, name: 'ä' });
+    fc.assert(
+      fc.property(fc.nat(data.length - 1), fc.integer({ min: 1, max: 255 }), (at, change) => {
+        const bytes = Uint8Array.from(data);
+        bytes[at]! ^= change;
+        try {
+          expect(toHex(encodeMember(decodeMember(bytes)))).toBe(toHex(bytes));
+        } catch (error) {
+          if (!(error instanceof SamerootError)) throw error;
+        }
+        expect(codeOf(() => decodeMember(data.subarray(0, at)))).toBe('BAD_ENCODING');
+      }),
+      { numRuns: 300 },
+    );
+    expect(toHex(encodeMember(decodeMember(data)))).toBe(toHex(data));
+  });
+});
+
+it('knows the keys of members from others', () => {
+  expect([memberKey(alice.nodeId), recordKey(1), utf8('f/m'), utf8('mm')].map(isMemberKey)).toEqual([true, false, false, false]);
 });
