@@ -173,24 +173,14 @@ export type FoundValue = Extract<Value, { kind: 'file' | 'symlink' | 'directory'
  * The entry of a value found at a key that never had an entry here. Its dot follows from key and value alone, so every
  * replica that finds the same makes the same entry. Not for a key that has an entry, a tombstone included.
  *
- * Its stamp is the modification time and may lie in the future: see `isBirth`.
+ * Its stamp is the modification time. Where that lies in the future the caller makes an ordinary write instead: the stamp of a
+ * later edit could not be greater than that of what it replaces.
  * @throws {RangeError} if the value cannot be encoded
  */
 export function birth(key: Uint8Array, value: FoundValue): Entry {
   checkValue(value);
   const dot = birthDot(key, value);
   return { versions: [{ dot, stamp: birthStamp(value), value }], context: new Map([[dot.replica, dot.sequence]]) };
-}
-
-/**
- * Whether a version is the one that `birth` makes of its value. Its stamp then comes from a file's modification time,
- * which any program may set: it says nothing about a clock and is not for `HybridClock.observe`.
- */
-export function isBirth(key: Uint8Array, version: Version): boolean {
-  const { dot, stamp, value } = version;
-  if (dot.sequence !== 1 || stamp.counter !== 0) return false;
-  if (value.kind !== 'file' && value.kind !== 'symlink' && value.kind !== 'directory') return false;
-  return compareStamps(stamp, birthStamp(value)) === 0 && dot.replica === birthDot(key, value).replica;
 }
 
 function birthStamp(value: FoundValue): Stamp {

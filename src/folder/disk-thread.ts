@@ -43,7 +43,7 @@ export class DiskThread implements AsyncDisposable {
         return;
       }
       const id = this.#nextId++;
-      this.#waiting.set(id, { resolve: resolve as (output: unknown) => void, reject });
+      this.#waiting.set(id, { resolve, reject });
       this.#worker.ref();
       this.#worker.postMessage({ id, name, input } satisfies JobRequest, transfer);
     });

@@ -172,7 +172,7 @@ export class IngestPass {
     if (deletes.kind === 'limited') {
       if (this.#goneCount > deletes.max) {
         // Paths that are being taken away just now, because a peer deleted them, are no deletes of this folder.
-        const still = new Set(gone);
+        const still = new Set(await this.#options.committer.stillGone(gone));
         this.#again.push(...gone.filter((finding) => !still.has(finding)).map(({ path }) => path));
         this.#goneCount -= gone.length - still.size;
         gone = [...still];

@@ -241,7 +241,7 @@ class Applier {
       const now = lstatSync(join(this.#batch.root, place));
       trashed = { path: place, stat: diskStat(now) };
       // Copies have another inode; a link that is not the file we looked at shows that the user was quicker.
-      if (was!.kind === 'file' && now.nlink > 1 && !sameFile(now, was!.stat)) return { status: 'dirty', path };
+      if (was.kind === 'file' && now.nlink > 1 && !sameFile(now, was.stat)) return { status: 'dirty', path };
     }
     renameSync(temporary, target);
     if (want.kind === 'directory') this.#parents.made(path);

@@ -292,5 +292,5 @@ function flat<T extends { readonly hash: Uint8Array }>(
 function movable(frame: Uint8Array): { buffer: Uint8Array; transfer: ArrayBuffer[] } {
   const own = frame.byteLength === frame.buffer.byteLength && frame.buffer instanceof ArrayBuffer;
   const bytes = own ? new Uint8Array(frame.buffer) : new Uint8Array(frame);
-  return { buffer: bytes, transfer: [bytes.buffer as ArrayBuffer] };
+  return { buffer: bytes, transfer: [bytes.buffer] };
 }

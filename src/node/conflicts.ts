@@ -3,7 +3,7 @@
  * the count reads the head of its moment: what was committed meanwhile is never overwritten with what was before, and no
  * old tree has to be kept from the garbage collection.
  */
-import { byteKey, concatBytes, EMPTY_BYTES } from '../base/bytes.ts';
+import { byteKey, EMPTY_BYTES } from '../base/bytes.ts';
 import { decodeEntry } from '../entry/entry-codec.ts';
 import { view } from '../entry/view.ts';
 import type { Replica } from '../replica/replica.ts';
@@ -11,8 +11,6 @@ import { walk } from '../tree/walk.ts';
 import { isMemberKey } from './members.ts';
 
 const SLICE = 2_000;
-/** Appended to a key, it makes the next one. */
-const AFTER = Uint8Array.of(0);
 
 export class Conflicts {
   readonly #replica: Replica;
@@ -38,15 +36,14 @@ export class Conflicts {
   }
 
   async #count(): Promise<void> {
-    for (let from = EMPTY_BYTES; !this.#stopped;) {
-      const last = this.#countSlice(from);
-      if (last === undefined) return;
-      from = concatBytes(last, AFTER);
+    let from: Uint8Array | undefined = EMPTY_BYTES;
+    while (from !== undefined && !this.#stopped) {
+      from = this.#countSlice(from);
       await new Promise((resolve) => setImmediate(resolve));
     }
   }
 
-  /** The last key of a full slice; undefined at the end. */
+  /** The last key of a full slice, where the next one begins; undefined at the end. */
   #countSlice(from: Uint8Array): Uint8Array | undefined {
     let inSlice = 0;
     for (const { key, value } of walk(this.#replica.reader, this.#replica.head.tree, { from })) {

@@ -38,6 +38,8 @@ interface Order {
   readonly sources: Set<string>;
   readonly pieces: Set<Piece>;
   outstandingBytes: number;
+  /** Of its bytes, those that are here: fetched, copied, or left by an earlier attempt. */
+  doneBytes: number;
   planned: boolean;
   settled: boolean;
   /** Called when outstanding bytes fell. */
@@ -76,7 +78,6 @@ export class Fetcher {
     orderedBytes: 0,
     done: 0,
     doneBytes: 0,
-    reusedBytes: 0,
     fetchedBytes: 0,
     fetchedChunks: 0,
     reusedChunks: 0,
@@ -158,7 +159,7 @@ export class Fetcher {
       resolve = yes;
       reject = no;
     });
-    const rest = { pieces: new Set<Piece>(), outstandingBytes: 0, planned: false, settled: false, roomWanted: undefined };
+    const rest = { pieces: new Set<Piece>(), outstandingBytes: 0, doneBytes: 0, planned: false, settled: false, roomWanted: undefined };
     return { content, bytes, target, sources: new Set(sources), ...rest, done, resolve, reject };
   }
 
@@ -219,7 +220,7 @@ export class Fetcher {
     };
     for (const [index, chunk] of chunks.entries()) {
       if (here[index] === true) {
-        this.totals.doneBytes += chunk.bytes;
+        this.#count(order, chunk.bytes);
         flush();
         continue;
       }
@@ -253,7 +254,6 @@ export class Fetcher {
     for (const [at, copy] of copies.entries()) {
       if (copied[at] !== true) continue;
       here[copy.index] = true;
-      this.totals.reusedBytes += copy.bytes;
       this.totals.reusedChunks++;
     }
   }
@@ -352,7 +352,6 @@ export class Fetcher {
       if (written[at] === true) {
         this.totals.fetchedChunks++;
         this.totals.fetchedBytes += chunk.bytes;
-        this.totals.doneBytes += chunk.bytes;
         if (--request.unwritten[index]! === 0) this.#pieceDone(piece);
         continue;
       }
@@ -382,6 +381,7 @@ export class Fetcher {
     const order = this.#orders.get(contentKey(piece.content));
     if (order === undefined || !order.pieces.delete(piece)) return;
     order.outstandingBytes -= piece.bytes;
+    this.#count(order, piece.bytes);
     order.roomWanted?.();
     this.#finishIfDone(order);
   }
@@ -414,8 +414,20 @@ export class Fetcher {
     for (const piece of order.pieces) this.#plan.forget(piece);
     this.#orders.delete(contentKey(order.content));
     this.totals.done++;
-    if (error === undefined) order.resolve();
-    else order.reject(error);
+    if (error === undefined) {
+      order.resolve();
+      return;
+    }
+    // It will be ordered again: what was done of it is found in the part then, and must not count twice.
+    this.totals.orderedBytes -= order.bytes;
+    this.totals.doneBytes -= order.doneBytes;
+    order.reject(error);
+  }
+
+  #count(order: Order, bytes: number): void {
+    if (order.settled) return;
+    order.doneBytes += bytes;
+    this.totals.doneBytes += bytes;
   }
 
   #pumpScheduled = false;

@@ -10,7 +10,7 @@ import { CLOCK_AHEAD_MS_MAX } from '../base/limits.ts';
 import type { Clock, Log } from '../base/world.ts';
 import { EMPTY_CONTENT, singleChunk, type ContentId } from '../content/content-list.ts';
 import { decodeEntry } from '../entry/entry-codec.ts';
-import { contains, isBirth, merge, type Entry, type Value } from '../entry/entry.ts';
+import { contains, merge, type Entry, type Value } from '../entry/entry.ts';
 import { contentKey } from '../session/fetch-plan.ts';
 import type { Mutation, Replica } from '../replica/replica.ts';
 import type { Operation } from '../store/store.ts';
@@ -168,7 +168,7 @@ export class Intake {
   #problemOf(key: Uint8Array, entry: Entry): ErrorCode | undefined {
     const limit = this.#options.clock.wallMs() + CLOCK_AHEAD_MS_MAX;
     // The stamp of a birth is the file's own time, which may be anything.
-    if (entry.versions.some((version) => version.stamp.wallMs > limit && !isBirth(key, version))) return 'CLOCK_AHEAD';
+    if (entry.versions.some(({ stamp }) => stamp.wallMs > limit)) return 'CLOCK_AHEAD';
     return this.#options.landing.keyProblem(key, entry);
   }
 
@@ -245,7 +245,7 @@ export class Intake {
       key,
       origin: peer,
       next: (current, author) => {
-        for (const version of entry.versions) if (!isBirth(key, version)) author.observe(version.stamp);
+        for (const { stamp } of entry.versions) author.observe(stamp);
         return merge(current, entry);
       },
       rows: (merged, changed) => (changed ? landing.todoRows(key, merged) : []),

@@ -54,7 +54,7 @@ export function nodeStatus(parts: StatusParts): NodeStatus {
         entries: body?.intake.totals.entries ?? 0,
         entriesDone: body?.intake.totals.entriesDone ?? 0,
         bytes: fetched?.orderedBytes ?? 0,
-        bytesDone: (fetched?.doneBytes ?? 0) + (fetched?.reusedBytes ?? 0),
+        bytesDone: fetched?.doneBytes ?? 0,
       },
     },
     syncError,

@@ -59,9 +59,11 @@ export class Collector {
   async collect(): Promise<number> {
     assert(!this.#collecting, 'one collection at a time');
     this.#collecting = true;
-    const fresh = await this.#replica.alone(() => this.#replica.noteFreshPages());
     try {
-      const oldRoots = await this.#replica.alone(() => this.#expireRoots());
+      const { fresh, oldRoots } = await this.#replica.alone(async () => ({
+        fresh: this.#replica.noteFreshPages(),
+        oldRoots: await this.#expireRoots(),
+      }));
       const marked = new Set<string>();
       for (const tree of [...oldRoots, ...this.#heldTrees(), this.#replica.head.tree]) await this.#mark(tree, marked);
       return await this.#sweep(marked, fresh);
@@ -122,21 +124,18 @@ export class Collector {
     let swept = 0;
     for await (const rows of store.iterate(keyspace.prefixRange(keyspace.PREFIX.page))) {
       if (this.#closed) break;
-      const operations: Operation[] = [];
-      for (const [key] of rows) {
-        const id = byteKey(keyspace.keyBody(key));
-        if (!marked.has(id) && !fresh.has(id)) operations.push({ type: 'del', key: Uint8Array.from(key) });
-      }
-      swept += await this.#replica.alone(() => this.#drop(operations, fresh));
+      const unmarked = rows.map(([key]) => Uint8Array.from(key)).filter((key) => !marked.has(byteKey(keyspace.keyBody(key))));
+      if (unmarked.length > 0) swept += await this.#replica.alone(() => this.#drop(unmarked, fresh));
     }
     return swept;
   }
 
-  /** Leaves out the pages that became fresh while the deletes waited for their turn. */
-  async #drop(operations: readonly Operation[], fresh: ReadonlySet<string>): Promise<number> {
-    const unwanted = operations.filter(({ key }) => !fresh.has(byteKey(keyspace.keyBody(key))));
-    if (unwanted.length > 0) await this.#replica.store.write(unwanted, { durable: false });
-    return unwanted.length;
+  /** What is fresh is told apart only now: pages may have become so while the deletes waited for their turn. */
+  async #drop(keys: readonly Uint8Array[], fresh: ReadonlySet<string>): Promise<number> {
+    const unwanted = keys.filter((key) => !fresh.has(byteKey(keyspace.keyBody(key))));
+    const operations = unwanted.map((key): Operation => ({ type: 'del', key }));
+    if (operations.length > 0) await this.#replica.store.write(operations, { durable: false });
+    return operations.length;
   }
 
   async #pause(): Promise<void> {

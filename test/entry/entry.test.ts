@@ -7,7 +7,6 @@ import {
   birth,
   contains,
   equalEntries,
-  isBirth,
   merge,
   retire,
   write,
@@ -399,19 +398,6 @@ describe('birth', () => {
     expect(birth(key, { ...file, mtimeMs: -5 }).versions[0]!.stamp.wallMs).toBe(0);
     expect(birth(key, { ...file, mtimeMs: 2 ** 50 }).versions[0]!.stamp.wallMs).toBe(2 ** 48 - 1);
     expect(() => birth(key, { ...file, mtimeMs: 1.5 })).toThrow(RangeError);
-  });
-
-  test('a version can be told to be a birth', () => {
-    for (const value of [file, link, folder, { ...file, mtimeMs: 2 ** 47 }, { ...file, mtimeMs: -7 }]) {
-      const version = birth(key, value).versions[0]!;
-      expect(isBirth(key, version)).toBe(true);
-      expect(isBirth(utf8('f/other'), version)).toBe(false);
-      expect(isBirth(key, { ...version, stamp: { ...version.stamp, wallMs: version.stamp.wallMs + 1 } })).toBe(false);
-      expect(isBirth(key, { ...version, stamp: { ...version.stamp, counter: 1 } })).toBe(false);
-      expect(isBirth(key, { ...version, dot: { ...version.dot, sequence: 2 } })).toBe(false);
-      expect(isBirth(key, { ...version, dot: { ...version.dot, replica: A } })).toBe(false);
-      expect(isBirth(key, { ...version, value: record('x') })).toBe(false);
-    }
   });
 
   test('a host that lost its database neither resurrects nor conflicts', () => {

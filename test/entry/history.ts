@@ -13,7 +13,6 @@ import { compareStamps, HybridClock, type Stamp } from '../../src/entry/clock.ts
 import {
   birth,
   compareDots,
-  isBirth,
   merge,
   retire,
   write,
@@ -248,7 +247,7 @@ export class History {
     const entry = this.entries[from];
     if (entry === undefined) return;
     for (const event of this.#known[from]!) this.#known[to]!.add(event);
-    for (const version of entry.versions) if (!isBirth(HISTORY_KEY, version)) this.#clocks[to]!.observe(version.stamp);
+    for (const version of entry.versions) this.#clocks[to]!.observe(version.stamp);
     this.#set(to, merge(this.entries[to], entry));
   }
 

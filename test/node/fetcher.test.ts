@@ -177,6 +177,7 @@ describe('a fetch', () => {
           const { fetcher, target } = setup();
           const contents = plan.map(({ seed, count }) => makeContent(seed, count));
           const peers = list.map((fault, index) => new Peer(fetcher, `peer${index}`, contents, fault));
+          let wholeBytes = 0;
           for (const content of contents) {
             const code = await codeOf(
               fetcher.fetch(
@@ -189,7 +190,10 @@ describe('a fetch', () => {
             // Peers that spoil pages only are good enough for a content without a list, and two halves may make a whole.
             if (code === undefined) expect(target.isWhole(content)).toBe(true);
             else expect(code).toBe('CONTENT_MISSING');
+            if (code === undefined) wholeBytes += content.bytes;
           }
+          // What failed is ordered again later: it must not count twice in the progress.
+          expect(fetcher.totals).toMatchObject({ orderedBytes: wholeBytes, doneBytes: wholeBytes });
           if (peers.length === 0) expect(target.log).toEqual([]);
           await expectIdle(fetcher, target);
         },
@@ -416,6 +420,7 @@ describe('what need not be fetched', () => {
     await fetcher.fetch(content.id, content.bytes, target, ['a']);
     expect(peer.servedChunks).toBe(25);
     expect(fetcher.totals.reusedChunks).toBe(35);
+    expect(fetcher.totals.doneBytes).toBe(content.bytes);
     expect(target.isWhole(content)).toBe(true);
   });
 

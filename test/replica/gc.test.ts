@@ -200,6 +200,32 @@ describe('a collection while commits go on', () => {
     expect(pagesOf(store, replica.head.tree).size).toBeGreaterThan(1);
   });
 
+  it('does not sweep garbage that is made again between its look and its turn', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.nat(3), { minLength: 1, maxLength: 12 }),
+        fc.array(fc.nat(3), { minLength: 10, maxLength: 30 }),
+        async (delays, pauses) => {
+          const store = new SlowStore(delays);
+          const replica = await makeReplica(store.inner);
+          const state = (number: number): ReturnType<typeof put>[] => Array.from({ length: 12 }, (_, key) => put(key, `${number}`));
+          for (let number = 0; number < 100; number++) await replica.commit(state(number));
+          const slow = Replica.open(store, new TestClock());
+          const running: Promise<unknown>[] = [collector(slow).collect()];
+          // States beyond the window come back, one waiting behind another.
+          for (const [number, pause] of pauses.entries()) {
+            running.push(slow.commit(state(number)));
+            await turns(pause);
+            pagesOf(store, slow.head.tree);
+          }
+          await Promise.all(running);
+          await pagesOfHistory(store, slow);
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+
   it('gets its turn though commits never pause', async () => {
     const store = new SlowStore([1]);
     const replica = await makeReplica(store);

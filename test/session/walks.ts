@@ -13,10 +13,16 @@ export class Side {
   readonly tree: Tree;
   readonly pages: MemoryPages;
   readonly rankBits: number;
+  /**
+   * A walk uses its rank bits only to guess how long a list will be, and skips levels with short ones: small trees would
+   * be listed at once. With a negative number it skips none, so that small trees go through every level.
+   */
+  guessBits: number;
 
   constructor(model: Model, rankBits: number, base?: Side) {
     this.model = model;
     this.rankBits = rankBits;
+    this.guessBits = rankBits;
     this.pages = base?.pages ?? new MemoryPages();
     if (base === undefined) this.tree = buildModel(model, makeRanker(rankBits), this.pages);
     else this.tree = edit(new PageReader(this.pages), base.tree, changesBetween(base.model, model), makeRanker(rankBits), this.pages);
@@ -30,7 +36,7 @@ export class Side {
       reader: new PageReader(this.pages),
       tree: this.tree,
       root: hash('root', this.tree.page ?? new Uint8Array(0)),
-      rankBits: this.rankBits,
+      rankBits: this.guessBits,
     });
   }
 }
@@ -45,6 +51,8 @@ export function overWire<T extends MessageOf<'walk'>>(message: T): { message: T;
   const encoded = encodeMessage(message);
   return { message: decodeMessage(encoded) as T, bytes: encoded.length };
 }
+
+export const SKIP_NO_LEVEL = -20;
 
 export interface WalkResult {
   readonly messages: number;

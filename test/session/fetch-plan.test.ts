@@ -1,0 +1,234 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { CHUNK_FRAME_BYTES_MAX, CONTENT_ID_BYTES, FETCH_ITEMS_MAX, FETCH_WINDOW_BYTES, KIB, MIB } from '../../src/base/limits.ts';
+import { FetchPlan, type Piece } from '../../src/session/fetch-plan.ts';
+
+function pieceOf(bytes: number): Piece {
+  return { content: new Uint8Array(CONTENT_ID_BYTES), contentBytes: bytes, firstChunk: 0, chunks: [], bytes };
+}
+
+function planWith(...peers: string[]): FetchPlan {
+  const plan = new FetchPlan();
+  for (const peer of peers) plan.addPeer(peer);
+  return plan;
+}
+
+/** All that `peer` will take now, request by request. */
+function takeAll(plan: FetchPlan, peer: string): Piece[] {
+  const all: Piece[] = [];
+  for (let pieces = plan.take(peer); pieces.length > 0; pieces = plan.take(peer)) all.push(...pieces);
+  return all;
+}
+
+const PEERS = ['p', 'q', 'r', 's'];
+
+/** What the plan has to do, by definition. */
+class Model {
+  readonly connected: Set<string> = new Set();
+  readonly pieces: Map<Piece, { sources: Set<string>; asked: string | undefined }> = new Map();
+
+  bytesUnderWay(peer: string): number {
+    return [...this.pieces].reduce((sum, [piece, { asked }]) => sum + (asked === peer ? piece.bytes : 0), 0);
+  }
+
+  waitingFor(peer: string): Piece[] {
+    return [...this.pieces].filter(([, { sources, asked }]) => asked === undefined && sources.has(peer)).map(([piece]) => piece);
+  }
+
+  /** Pieces that are lost when `peer` is no source of theirs any more. */
+  lose(pieces: Iterable<Piece>, peer: string): Piece[] {
+    const lost: Piece[] = [];
+    for (const piece of pieces) {
+      const known = this.pieces.get(piece)!;
+      known.sources.delete(peer);
+      if (known.asked === peer) known.asked = undefined;
+      if (known.sources.size > 0) continue;
+      this.pieces.delete(piece);
+      lost.push(piece);
+    }
+    return lost;
+  }
+}
+
+type Action = {
+  readonly type: 'join' | 'leave' | 'take' | 'done' | 'failed' | 'add' | 'source';
+  readonly peer: number;
+  readonly pick: number;
+  readonly bytes: number;
+  readonly mask: number;
+};
+const actions: fc.Arbitrary<Action[]> = fc.array(
+  fc.record({
+    type: fc.constantFrom('join', 'leave', 'take', 'take', 'take', 'done', 'done', 'failed', 'add', 'add', 'add', 'source'),
+    peer: fc.nat({ max: PEERS.length - 1 }),
+    pick: fc.nat(),
+    bytes: fc.oneof(fc.integer({ min: 1, max: MIB }), fc.constantFrom(3 * MIB, FETCH_WINDOW_BYTES, FETCH_WINDOW_BYTES + 1)),
+    mask: fc.integer({ min: 1, max: 15 }),
+  }),
+  { maxLength: 120 },
+);
+
+describe('the plan of fetches', () => {
+  it('keeps its invariants through any history', () => {
+    fc.assert(
+      fc.property(actions, (list) => {
+        const plan = new FetchPlan();
+        const model = new Model();
+        for (const { type, peer: number, pick, bytes, mask } of list) {
+          const peer = PEERS[number]!;
+          const asked = [...model.pieces].filter(([, known]) => known.asked !== undefined);
+          if (type === 'join') {
+            plan.addPeer(peer);
+            model.connected.add(peer);
+          } else if (type === 'leave') {
+            model.connected.delete(peer);
+            const expected = model.lose(
+              [...model.pieces].filter(([, { sources }]) => sources.has(peer)).map(([piece]) => piece),
+              peer,
+            );
+            expect(new Set(plan.removePeer(peer))).toEqual(new Set(expected));
+          } else if (type === 'add') {
+            const wanted = PEERS.filter((_, at) => (mask & (1 << at)) !== 0);
+            const sources = wanted.filter((other) => model.connected.has(other));
+            const piece = pieceOf(bytes);
+            if (sources.length === 0) expect(() => plan.add(piece, wanted)).toThrow();
+            else {
+              plan.add(piece, wanted);
+              model.pieces.set(piece, { sources: new Set(sources), asked: undefined });
+            }
+          } else if (type === 'source') {
+            plan.addSource(model.pieces.keys(), peer);
+            if (model.connected.has(peer)) for (const known of model.pieces.values()) known.sources.add(peer);
+          } else if (type === 'take') {
+            const waiting = model.waitingFor(peer);
+            const before = model.bytesUnderWay(peer);
+            const pieces = plan.take(peer);
+            for (const piece of pieces) {
+              // Asked of nobody else, and of a peer that has it.
+              expect(waiting).toContain(piece);
+              model.pieces.get(piece)!.asked = peer;
+            }
+            expect(new Set(pieces).size).toBe(pieces.length);
+            const after = model.bytesUnderWay(peer);
+            expect(after <= FETCH_WINDOW_BYTES || (before === 0 && pieces.length === 1)).toBe(true);
+            // Nothing waits for a peer that has nothing to do.
+            if (before === 0 && waiting.length > 0) expect(pieces.length).toBeGreaterThan(0);
+          } else if (asked.length > 0) {
+            const [piece, known] = asked[pick % asked.length]!;
+            if (type === 'done') {
+              plan.done(piece);
+              model.pieces.delete(piece);
+            } else {
+              const from = known.asked!;
+              for (const other of PEERS) if (other !== from) expect(plan.failed(piece, other)).toBe(false);
+              const lost = model.lose([piece], from).length > 0;
+              expect(plan.failed(piece, from)).toBe(lost);
+            }
+          }
+          expect(plan.pendingPieces).toBe(model.pieces.size);
+        }
+        // In the end every piece is served by somebody or given back, once.
+        const served: Piece[] = [];
+        for (let progress = true; progress;) {
+          progress = false;
+          for (const peer of model.connected) {
+            for (const piece of [
+              ...plan.take(peer),
+              ...[...model.pieces].filter(([, { asked }]) => asked === peer).map(([piece]) => piece),
+            ]) {
+              if (!model.pieces.delete(piece)) throw new Error('served twice');
+              plan.done(piece);
+              served.push(piece);
+              progress = true;
+            }
+          }
+        }
+        expect(model.pieces.size).toBe(0);
+        expect(plan.pendingPieces).toBe(0);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it('fills the window of a peer and goes on when bytes are written', () => {
+    const plan = planWith('p');
+    const pieces = Array.from({ length: 100 }, () => pieceOf(0.75 * MIB));
+    for (const piece of pieces) plan.add(piece, ['p']);
+    const first = takeAll(plan, 'p');
+    expect(first.length).toBe(Math.floor(FETCH_WINDOW_BYTES / (0.75 * MIB)));
+    plan.done(first[0]!);
+    expect(takeAll(plan, 'p').length).toBe(1);
+  });
+
+  it('bounds a request by bytes and by pieces', () => {
+    const plan = planWith('p');
+    for (let at = 0; at < 5_000; at++) plan.add(pieceOf(10), ['p']);
+    expect(plan.take('p').length).toBe(FETCH_ITEMS_MAX);
+    expect(plan.take('p').length).toBe(5_000 - FETCH_ITEMS_MAX);
+    for (let at = 0; at < 40; at++) plan.add(pieceOf(100 * KIB), ['p']);
+    expect(plan.take('p').length).toBe(Math.ceil(CHUNK_FRAME_BYTES_MAX / (100 * KIB)));
+  });
+
+  it('takes small pieces before large ones', () => {
+    const plan = planWith('p');
+    const large = Array.from({ length: 3 }, () => pieceOf(700 * KIB));
+    const small = Array.from({ length: 3 }, () => pieceOf(4 * KIB));
+    for (const piece of [...large, ...small]) plan.add(piece, ['p']);
+    expect(takeAll(plan, 'p')).toEqual([...small, ...large]);
+  });
+
+  it('lets several sources serve one content, the faster one more', () => {
+    const plan = planWith('p', 'q');
+    const pieces = Array.from({ length: 200 }, () => pieceOf(0.75 * MIB));
+    for (const piece of pieces) plan.add(piece, ['p', 'q']);
+    const served = { p: 0, q: 0 };
+    for (let round = 0; plan.pendingPieces > 0; round++) {
+      for (const peer of ['p', 'q'] as const) {
+        // q writes a quarter of what p does.
+        const done = peer === 'p' || round % 4 === 0 ? plan.take(peer) : [];
+        for (const piece of done) plan.done(piece);
+        served[peer] += done.length;
+      }
+    }
+    expect(served.p + served.q).toBe(200);
+    expect(served.q).toBeGreaterThan(20);
+    expect(served.p).toBeGreaterThan(served.q * 2);
+  });
+
+  it('gives back what would return to a peer that left while another served it', () => {
+    const plan = planWith('p', 'q');
+    const piece = pieceOf(MIB);
+    plan.add(piece, ['p', 'q']);
+    expect(plan.take('p')).toEqual([piece]);
+    // q has nothing else to do and passes over it.
+    expect(plan.take('q')).toEqual([]);
+    expect(plan.removePeer('q')).toEqual([]);
+    expect(plan.failed(piece, 'p')).toBe(true);
+    expect(plan.pendingPieces).toBe(0);
+  });
+
+  it('does not ask a peer again that said it has not got it', () => {
+    const plan = planWith('p', 'q', 'r');
+    const piece = pieceOf(1);
+    plan.add(piece, ['p', 'q', 'r']);
+    expect(plan.take('p')).toEqual([piece]);
+    expect(plan.failed(piece, 'p')).toBe(false);
+    expect(plan.take('q')).toEqual([piece]);
+    expect(plan.failed(piece, 'q')).toBe(false);
+    expect([plan.take('p'), plan.take('q')]).toEqual([[], []]);
+    expect(plan.take('r')).toEqual([piece]);
+    expect(plan.failed(piece, 'r')).toBe(true);
+  });
+
+  it('forgets what nobody wants, and a finished piece for good', () => {
+    const plan = planWith('p');
+    const [one, other] = [pieceOf(1), pieceOf(1)];
+    plan.add(one, ['p']);
+    plan.add(other, ['p']);
+    plan.forget(one);
+    expect(plan.take('p')).toEqual([other]);
+    plan.done(other);
+    expect(plan.failed(other, 'p')).toBe(false);
+    expect(plan.removePeer('p')).toEqual([]);
+  });
+});

@@ -1,0 +1,344 @@
+/**
+ * Hosts with model replicas, joined by production sessions over queues of encoded messages. One seeded scheduler decides
+ * which queue moves, which offer is dealt with and when time passes, so a run is replayed by its seed.
+ *
+ * At every claim (`contains`, `confirmed`) the model is asked: the claim names a root, the world remembers which entries
+ * that root covered, and the one who is said to contain it must hold all of them, merged.
+ */
+import { byteKey, compareBytes, fromByteKey, utf8 } from '../../src/base/bytes.ts';
+import { hash } from '../../src/content/hash.ts';
+import { decodeEntry, encodeEntry } from '../../src/entry/entry-codec.ts';
+import { contains, merge, write, type Entry } from '../../src/entry/entry.ts';
+import { Session, type SessionEffect, type SessionEvent, type SessionHead } from '../../src/session/session.ts';
+import { edit } from '../../src/tree/edit.ts';
+import { EMPTY_TREE, PageReader, rootHash, type Tree } from '../../src/tree/page.ts';
+import { decodeMessage, encodeMessage } from '../../src/wire/codec.ts';
+import type { EntryItem, InlineChunk, Message } from '../../src/wire/messages.ts';
+import { makeRanker, MemoryPages } from '../tree/support.ts';
+
+const RANK_BITS = 2;
+const PARAMETERS = hash('params', utf8('test'));
+
+/** Seeded numbers (mulberry32). */
+export function makeRandom(seed: number): (below: number) => number {
+  let state = seed | 0;
+  return (below) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
+  };
+}
+
+type Entries = ReadonlyMap<string, Entry>;
+
+export class Host {
+  readonly name: string;
+  readonly replica: string;
+  readonly #world: World;
+  readonly #reader: PageReader;
+  readonly #ranker = makeRanker(RANK_BITS);
+  entries: Entries = new Map();
+  tree: Tree = EMPTY_TREE;
+  #sequence = 0;
+  /** Roots of this host's own past, and what it told its sessions last. */
+  readonly history: Map<string, Tree> = new Map();
+  announced: SessionHead;
+  readonly ends: Set<End> = new Set();
+  /** By peer: the root of the peer that this host contains. Survives connections. */
+  readonly cursors: Map<string, Uint8Array> = new Map();
+
+  constructor(world: World, name: string) {
+    this.name = name;
+    this.replica = Buffer.from(name.padEnd(8, '.')).toString('hex');
+    this.#world = world;
+    this.#reader = new PageReader(world.pages);
+    this.announced = { root: this.root, tree: this.tree };
+    this.#remember();
+  }
+
+  get root(): Uint8Array {
+    return rootHash(this.tree, PARAMETERS);
+  }
+
+  /** A write of this host; at once told to its sessions. */
+  write(...names: readonly string[]): void {
+    const changes = names.map((name): [string, Entry] => {
+      const key = byteKey(utf8(name));
+      const current = this.entries.get(key);
+      const sequence = ++this.#sequence;
+      const seen = (current?.versions ?? []).map(({ dot }) => dot);
+      const value =
+        sequence % 7 === 0 ? ({ kind: 'deleted' } as const) : ({ kind: 'record', data: utf8(`${this.name} ${sequence}`) } as const);
+      return [key, write(current, seen, { replica: this.replica, sequence }, { wallMs: 1_000 + sequence, counter: 0 }, value)];
+    });
+    this.#commit(changes);
+    this.announce(true);
+  }
+
+  /** Takes over entries of a peer, without a word to the sessions. */
+  merge(items: readonly EntryItem[]): void {
+    const changes: [string, Entry][] = [];
+    for (const { key, entry } of items) {
+      const current = this.entries.get(byteKey(key));
+      const merged = merge(current, decodeEntry(entry));
+      if (merged !== current) changes.push([byteKey(key), merged]);
+    }
+    this.#commit(changes);
+  }
+
+  announce(local: boolean): void {
+    if (compareBytes(this.announced.root, this.root) === 0) return;
+    this.announced = { root: this.root, tree: this.tree };
+    for (const end of this.ends) end.step({ type: 'head', head: this.announced, local });
+  }
+
+  holds(entries: Entries): boolean {
+    return [...entries].every(([key, entry]) => contains(this.entries.get(key), entry));
+  }
+
+  #commit(changes: readonly [string, Entry][]): void {
+    if (changes.length === 0) return;
+    const sorted = [...new Map(changes)].sort(([a], [b]) => (a < b ? -1 : 1));
+    this.entries = new Map([...this.entries, ...sorted]);
+    this.tree = edit(
+      this.#reader,
+      this.tree,
+      sorted.map(([key, entry]) => ({ key: fromByteKey(key), value: encodeEntry(entry) })),
+      this.#ranker,
+      this.#world.pages,
+    );
+    this.#remember();
+  }
+
+  #remember(): void {
+    this.history.set(byteKey(this.root), this.tree);
+    this.#world.covered.set(byteKey(this.root), this.entries);
+  }
+
+  hello(peer: Host): Greeting {
+    return { head: this.announced, contains: this.cursors.get(peer.name) };
+  }
+
+  newSession(peer: Host, ours: Greeting, theirs: Greeting): Session {
+    return new Session({
+      replica: {
+        reader: this.#reader,
+        rankBits: this.#world.guessBits,
+        treeOf: (root) => this.history.get(byteKey(root)),
+        inline: (item) => this.#world.inline(item),
+      },
+      head: ours.head,
+      nowMs: this.#world.nowMs,
+      initiator: this.name < peer.name,
+      peerRoot: theirs.head.root,
+      peerContains: theirs.contains,
+      contains: ours.contains,
+    });
+  }
+}
+
+/** What a hello says: time goes by between it and the session. */
+export interface Greeting {
+  readonly head: SessionHead;
+  readonly contains: Uint8Array | undefined;
+}
+
+interface Offer {
+  readonly end: End;
+  readonly offer: number;
+  readonly items: readonly EntryItem[];
+}
+
+/** One side of a connection: what a node does for its session. */
+export class End {
+  readonly host: Host;
+  readonly session: Session;
+  readonly #world: World;
+  other!: End;
+  open = true;
+  /** On their way to the other side, as bytes. */
+  readonly out: Uint8Array[] = [];
+  wakeAtMs = Number.POSITIVE_INFINITY;
+  readonly listed: Extract<SessionEffect, { type: 'listed' }>[] = [];
+
+  constructor(world: World, host: Host, session: Session) {
+    this.#world = world;
+    this.host = host;
+    this.session = session;
+    host.ends.add(this);
+  }
+
+  step(event: SessionEvent): void {
+    if (!this.open) return;
+    for (const effect of this.session.step(event, this.#world.nowMs)) this.#carryOut(effect);
+  }
+
+  receive(): void {
+    const message = decodeMessage(this.other.out.shift()!);
+    if (message === undefined || message.type === 'chunks') throw new Error('not a message of a session');
+    this.step({ type: 'message', message });
+  }
+
+  #carryOut(effect: SessionEffect): void {
+    const world = this.#world;
+    switch (effect.type) {
+      case 'send':
+        world.count(this, effect.message);
+        this.out.push(encodeMessage(effect.message));
+        return;
+      case 'offer':
+        world.offers.push({ end: this, offer: effect.offer, items: effect.items });
+        return;
+      case 'contains':
+        world.check(this.host, effect.root, `${this.host.name} contains a root of ${this.other.host.name}`);
+        this.host.cursors.set(this.other.host.name, effect.root);
+        return;
+      case 'confirmed':
+        world.check(this.other.host, effect.root, `${this.other.host.name} confirms to ${this.host.name}`);
+        return;
+      case 'listed':
+        this.listed.push(effect);
+        return;
+      case 'walked':
+        return;
+      case 'wake':
+        // As the node does it: one timer, the earliest wish.
+        this.wakeAtMs = Math.min(this.wakeAtMs, world.nowMs + effect.afterMs);
+        return;
+    }
+  }
+}
+
+export interface Sent {
+  readonly from: string;
+  readonly to: string;
+  readonly message: Message;
+  readonly bytes: number;
+}
+
+export class World {
+  readonly pages: MemoryPages = new MemoryPages();
+  readonly covered: Map<string, Entries> = new Map();
+  readonly hosts: Host[];
+  readonly ends: Set<End> = new Set();
+  readonly offers: Offer[] = [];
+  readonly sent: Sent[] = [];
+  readonly random: (below: number) => number;
+  /** Of 100 offers, how many are dealt with only in part. */
+  failPercent = 0;
+  /** For the sessions' walks: negative, so that they skip no level of these small trees. */
+  guessBits = -20;
+  nowMs = 0;
+  claims = 0;
+  inline: (item: EntryItem) => InlineChunk | undefined = () => undefined;
+
+  constructor(names: readonly string[], seed: number) {
+    this.random = makeRandom(seed);
+    this.hosts = names.map((name) => new Host(this, name));
+  }
+
+  count(end: End, message: Message): void {
+    this.sent.push({ from: end.host.name, to: end.other.host.name, message, bytes: encodeMessage(message).length });
+  }
+
+  types(): string[] {
+    return this.sent.map(({ message }) => message.type);
+  }
+
+  /** Entries that went over the wire to be merged, and to whom. */
+  entriesSent(): { to: string; key: string }[] {
+    return this.sent.flatMap(({ to, message }) =>
+      message.type === 'entries' ? message.items.map(({ key }) => ({ to, key: byteKey(key) })) : [],
+    );
+  }
+
+  check(host: Host, root: Uint8Array, claim: string): void {
+    this.claims++;
+    const covered = this.covered.get(byteKey(root));
+    if (covered === undefined) throw new Error(`${claim}: a root that nobody ever had`);
+    if (!host.holds(covered)) throw new Error(`${claim}: it does not hold all that the root covers`);
+  }
+
+  /** `between`: what happens after the hellos and before the sessions. */
+  connect(a: Host, b: Host, between: () => void = () => undefined): void {
+    const hellos = [a.hello(b), b.hello(a)] as const;
+    between();
+    const one = new End(this, a, a.newSession(b, hellos[0], hellos[1]));
+    const other = new End(this, b, b.newSession(a, hellos[1], hellos[0]));
+    one.other = other;
+    other.other = one;
+    this.ends.add(one);
+    this.ends.add(other);
+    for (const end of [one, other]) {
+      end.step({ type: 'start' });
+      end.step({ type: 'head', head: end.host.announced, local: false });
+    }
+  }
+
+  connected(a: Host, b: Host): boolean {
+    return [...a.ends].some((end) => end.other.host === b);
+  }
+
+  /** What is under way is lost; offers that were made are still dealt with, but nobody is told. */
+  disconnect(a: Host, b: Host): void {
+    for (const end of [...a.ends, ...b.ends]) {
+      if (end.other.host !== a && end.other.host !== b) continue;
+      end.open = false;
+      end.host.ends.delete(end);
+      this.ends.delete(end);
+    }
+  }
+
+  /** One thing that can happen now, at random; false if only time can pass. */
+  step(): boolean {
+    const ready = [...this.ends].filter((end) => end.other.out.length > 0);
+    const stale = this.hosts.filter((host) => compareBytes(host.announced.root, host.root) !== 0);
+    const choices = ready.length + this.offers.length + stale.length;
+    if (choices === 0) return false;
+    const choice = this.random(choices);
+    if (choice < ready.length) ready[choice]!.receive();
+    else if (choice < ready.length + this.offers.length) this.#deal(this.offers.splice(choice - ready.length, 1)[0]!);
+    else stale[choice - ready.length - this.offers.length]!.announce(false);
+    // A little time goes by.
+    if (this.random(4) === 0) this.pass(this.random(20));
+    return true;
+  }
+
+  #deal({ end, offer, items }: Offer): void {
+    const failed = this.random(100) < this.failPercent;
+    end.host.merge(failed ? items.filter(() => this.random(2) === 0) : items);
+    // Sessions are told of the new head before or after.
+    if (this.random(2) === 0) end.host.announce(false);
+    end.step({ type: 'applied', offer, failed });
+  }
+
+  pass(ms: number): void {
+    this.nowMs += ms;
+    for (const end of this.ends) {
+      if (end.wakeAtMs > this.nowMs) continue;
+      end.wakeAtMs = Number.POSITIVE_INFINITY;
+      end.step({ type: 'tick' });
+    }
+  }
+
+  /** Until nothing moves and no timer is set. Throws if that does not come. */
+  settle(): void {
+    for (let steps = 0; steps < 50_000; steps++) {
+      if (this.step()) continue;
+      const next = Math.min(...[...this.ends].map((end) => end.wakeAtMs));
+      if (next === Number.POSITIVE_INFINITY) return;
+      this.pass(next - this.nowMs);
+    }
+    throw new Error('the hosts do not come to rest');
+  }
+
+  /** Moves on for `steps` steps, time included. */
+  run(steps: number): void {
+    for (let at = 0; at < steps; at++) if (!this.step()) this.pass(1 + this.random(200));
+  }
+
+  forget(): void {
+    this.sent.length = 0;
+  }
+}
