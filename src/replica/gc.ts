@@ -4,9 +4,9 @@
  * Kept: the head, the last `ROOT_HISTORY_COUNT` roots, and the trees that sessions hold. Mark and sweep, in slices, while
  * commits go on. Invariant: no page of a head made since the mark began is swept. Such a page was either put by its
  * commit, and then noted as fresh before the batch was written, or was left as it was by the edit, and then it is a page
- * of the head before, which is marked or fresh itself. The mark begins, history rows go and pages go only in the
- * collector's own turn between commits (`Replica.alone`): nothing that is deleted can be put back in between, and no
- * commit of which half is known is under way.
+ * of the head before, which is marked or fresh itself. The mark begins and history rows go in a turn between commits
+ * (`Replica.alone`): no commit is half known then, and no root comes back while it is being forgotten. Deletes of pages
+ * need no turn: writes take effect in the order of their calls.
  */
 import { assert } from '../base/assert.ts';
 import { byteKey } from '../base/bytes.ts';
@@ -124,21 +124,20 @@ export class Collector {
     let swept = 0;
     for await (const rows of store.iterate(keyspace.prefixRange(keyspace.PREFIX.page))) {
       if (this.#closed) break;
-      const unmarked = rows.map(([key]) => Uint8Array.from(key)).filter((key) => !marked.has(byteKey(keyspace.keyBody(key))));
-      if (unmarked.length > 0) swept += await this.#replica.alone(() => this.#drop(unmarked, fresh));
+      const unwanted = rows.map(([key]) => Uint8Array.from(key)).filter((key) => !isIn(marked, key) && !isIn(fresh, key));
+      const operations = unwanted.map((key): Operation => ({ type: 'del', key }));
+      // No await between the look at `fresh` and the call: a commit that puts such a page again is called later, and wins.
+      if (operations.length > 0) await store.write(operations, { durable: false });
+      swept += operations.length;
     }
     return swept;
-  }
-
-  /** What is fresh is told apart only now: pages may have become so while the deletes waited for their turn. */
-  async #drop(keys: readonly Uint8Array[], fresh: ReadonlySet<string>): Promise<number> {
-    const unwanted = keys.filter((key) => !fresh.has(byteKey(keyspace.keyBody(key))));
-    const operations = unwanted.map((key): Operation => ({ type: 'del', key }));
-    if (operations.length > 0) await this.#replica.store.write(operations, { durable: false });
-    return operations.length;
   }
 
   async #pause(): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
   }
+}
+
+function isIn(pages: ReadonlySet<string>, key: Uint8Array): boolean {
+  return pages.has(byteKey(keyspace.keyBody(key)));
 }

@@ -4,7 +4,7 @@
  *
  * Everything waits by looking again until a generous deadline; nothing here measures speed.
  */
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { execFile, spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { expect } from 'vitest';
 import type { NodeStatus } from '../../src/node/node-api.ts';
 import { contentsOf, someBytes } from '../node/cluster.ts';
@@ -21,6 +22,19 @@ export const MIB: number = 1024 * 1024;
 const DEADLINE_MS = 120_000;
 const PROGRAM = fileURLToPath(new URL('../../dist/app/main.js', import.meta.url));
 const WATCHER = fileURLToPath(new URL('./path-watcher.mjs', import.meta.url));
+
+/** `node.json`. */
+interface Daemon {
+  readonly http: string;
+  readonly token: string;
+  readonly pid: number;
+}
+
+const FETCH_SCRIPT = `
+  const answer = await fetch(process.argv[1], JSON.parse(process.argv[2]));
+  console.log(await answer.text());
+  process.exitCode = answer.ok ? 0 : 1;
+`;
 
 /** What `start --json` prints. */
 interface Ready {
@@ -48,6 +62,7 @@ export class Host {
 
   /** Starts the process and returns at once. */
   spawn(...args: readonly string[]): void {
+    if (this.#isRunning) throw new Error('it still runs');
     const start = [PROGRAM, 'start', this.folder, '--json', '--log-level', 'warn', '--settle', '50ms', '--min-free', '0'];
     const all = [...this.#prefix, process.execPath, ...start, '--listen', this.#listen, '--http', '127.0.0.1:0', ...args];
     const child = spawn(all[0]!, all.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -85,11 +100,15 @@ export class Host {
   }
 
   async #end(signal: NodeJS.Signals): Promise<void> {
-    const child = this.#child;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    if (!this.#isRunning) return;
+    const child = this.#child!;
     const exit = once(child, 'exit');
     child.kill(signal);
     await exit;
+  }
+
+  get #isRunning(): boolean {
+    return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
   async joinArguments(): Promise<string[]> {
@@ -108,33 +127,24 @@ export class Host {
 
   /** The API, with the token of node.json as a verb has it. */
   async call<Answer>(method: 'GET' | 'POST', path: string, body?: unknown): Promise<Answer> {
-    const daemon = JSON.parse(readFileSync(join(this.folder, '.sameroot', 'node.json'), 'utf8')) as {
-      http: string;
-      token: string;
-      pid: number;
-    };
-    if (this.#prefix.length === 0 && daemon.pid !== this.#child?.pid) throw new Error('the node.json of an earlier process');
-    const answer = this.#prefix.length === 0 ? await fetchText(daemon, method, path, body) : this.#curlWithin(daemon, method, path, body);
+    const daemon = JSON.parse(readFileSync(join(this.folder, '.sameroot', 'node.json'), 'utf8')) as Daemon;
+    if (daemon.pid !== this.#child?.pid) throw new Error('the node.json of an earlier process');
+    const answer = await (this.#prefix.length === 0
+      ? fetchText(daemon, method, path, body)
+      : this.#fetchWithin(daemon, method, path, body));
     return JSON.parse(answer) as Answer;
   }
 
   /** A network name space has a loopback of its own: the request is made by a process within. */
-  #curlWithin(daemon: { readonly http: string; readonly token: string }, method: string, path: string, body: unknown): string {
-    const script = `const r = await fetch(process.argv[1], JSON.parse(process.argv[2])); console.log(await r.text()); process.exit(r.ok ? 0 : 1)`;
+  async #fetchWithin(daemon: Daemon, method: string, path: string, body: unknown): Promise<string> {
     const options = { method, headers: headersOf(daemon.token), ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
-    const command = [
-      ...this.#prefix,
-      process.execPath,
-      '--input-type=module',
-      '-e',
-      script,
-      '--',
-      `${daemon.http}${path}`,
-      JSON.stringify(options),
-    ];
-    const { status, stdout, stderr } = spawnSync(command[0]!, command.slice(1), { encoding: 'utf8' });
-    if (status !== 0) throw new Error(`${path}: ${stdout} ${stderr}`);
-    return stdout;
+    return this.runWithin(FETCH_SCRIPT, `${daemon.http}${path}`, JSON.stringify(options));
+  }
+
+  /** Runs a script, an ES module, where the host is. Resolves to its output. */
+  async runWithin(script: string, ...args: readonly string[]): Promise<string> {
+    const command = [...this.#prefix, process.execPath, '--input-type=module', '-e', script, '--', ...args];
+    return (await promisify(execFile)(command[0]!, command.slice(1))).stdout;
   }
 }
 
@@ -142,12 +152,7 @@ function headersOf(token: string): Record<string, string> {
   return { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
 }
 
-function fetchText(
-  daemon: { readonly http: string; readonly token: string },
-  method: string,
-  path: string,
-  body: unknown,
-): Promise<string> {
+function fetchText(daemon: Daemon, method: string, path: string, body: unknown): Promise<string> {
   return new Promise((resolve, reject) => {
     const outgoing = request(`${daemon.http}${path}`, { method, headers: headersOf(daemon.token), agent: false });
     outgoing.on('error', reject);

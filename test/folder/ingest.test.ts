@@ -16,6 +16,7 @@ import { toHex, utf8 } from '../../src/base/bytes.ts';
 import { SamerootError } from '../../src/base/errors.ts';
 import { contentLevel, EMPTY_CONTENT, listLeaves, singleChunk } from '../../src/content/content-list.ts';
 import { hash } from '../../src/content/hash.ts';
+import { compareStamps } from '../../src/entry/clock.ts';
 import { merge, write, type Entry, type Value } from '../../src/entry/entry.ts';
 import { fileKey } from '../../src/folder/paths.ts';
 import { placeRows, type Placed } from '../../src/folder/placed.ts';
@@ -45,6 +46,19 @@ describe('what is found becomes entries', () => {
     expect(empty.kind === 'file' && toHex(empty.content)).toBe(toHex(EMPTY_CONTENT));
     expect(world.placed('a/hello.txt')).toMatchObject({ owner: 'a/hello.txt', dots: [world.entry('a/hello.txt')!.versions[0]!.dot] });
     expect(world.ingest.problems.size).toBe(0);
+  });
+
+  it('writes a file whose time lies in the future like any other, so that an edit is newer', async () => {
+    await using world = await World.make();
+    world.write('tomorrow', 'first');
+    utimesSync(world.path('tomorrow'), 4_102_444_800, 4_102_444_800);
+    await world.ingest.scanNow();
+    const [found] = world.entry('tomorrow')!.versions;
+    expect(found).toMatchObject({ dot: { replica: world.replica.id }, value: { mtimeMs: 4_102_444_800_000 } });
+    world.write('tomorrow', 'second');
+    await world.ingest.scanNow();
+    const [edited] = world.entry('tomorrow')!.versions;
+    expect(compareStamps(edited!.stamp, found!.stamp)).toBeGreaterThan(0);
   });
 
   it('gives hosts that were filled alike the same root', async () => {

@@ -126,9 +126,10 @@ async function codeOf(promise: Promise<unknown>): Promise<string | undefined> {
   }
 }
 
-/** Nothing is left of the orders that were: a newcomer is asked for nothing, and one order more goes through. */
+/** Nothing is left of the orders that were, failed ones included: what was ordered was done, and a newcomer is asked for nothing, and one order more goes through. */
 async function expectIdle(fetcher: Fetcher, target: FakeTarget): Promise<void> {
   expect(fetcher.pending).toBe(0);
+  expect(fetcher.totals.doneBytes).toBe(fetcher.totals.orderedBytes);
   const more = makeContent(77, 1);
   const late = new Peer(fetcher, 'late', [more]);
   await turns(3);
@@ -469,14 +470,20 @@ it('plans a large content no further ahead than its bound', async () => {
   await expectIdle(fetcher, target);
 });
 
-it('fails the peer, not the process, when the target cannot write', async () => {
+it('fails the contents, not the peer, when their target cannot write', async () => {
   const { fetcher, target } = setup();
-  const content = makeContent(1, 1);
-  const peer = new Peer(fetcher, 'a', [content]);
+  const blobs = new FakeTarget();
+  const [small, large, other] = [makeContent(1, 1), makeContent(2, 40), makeContent(3, 1)];
+  const peer = new Peer(fetcher, 'a', [small, large, other]);
   target.gate = () => Promise.reject(new SamerootError('DISK_FULL', 'no room'));
-  expect(await codeOf(fetcher.fetch(content.id, content.bytes, target, ['a']))).toBe('CONTENT_MISSING');
-  expect(peer.error).toMatchObject({ code: 'DISK_FULL' });
+  const codes = [small, large].map((content) => codeOf(fetcher.fetch(content.id, content.bytes, target, ['a'])));
+  await fetcher.fetch(other.id, other.bytes, blobs, ['a']);
+  expect(await Promise.all(codes)).toEqual(['DISK_FULL', 'DISK_FULL']);
+  expect([peer.error, blobs.isWhole(other)]).toEqual([undefined, true]);
+  expect(fetcher.totals.doneBytes).toBe(fetcher.totals.orderedBytes);
   target.gate = () => Promise.resolve();
+  await fetcher.fetch(large.id, large.bytes, target, ['a']);
+  expect(target.isWhole(large)).toBe(true);
   await expectIdle(fetcher, target);
 });
 

@@ -229,6 +229,8 @@ export class World {
   failPercent = 0;
   /** For the sessions' walks: negative, so that they skip no level of these small trees. */
   guessBits = -20;
+  /** No offer is dealt with: the contents take their time. */
+  hold = false;
   nowMs = 0;
   claims = 0;
   inline: (item: EntryItem) => InlineChunk | undefined = () => undefined;
@@ -294,12 +296,13 @@ export class World {
   step(): boolean {
     const ready = [...this.ends].filter((end) => end.other.out.length > 0);
     const stale = this.hosts.filter((host) => compareBytes(host.announced.root, host.root) !== 0);
-    const choices = ready.length + this.offers.length + stale.length;
+    const offers = this.hold ? 0 : this.offers.length;
+    const choices = ready.length + offers + stale.length;
     if (choices === 0) return false;
     const choice = this.random(choices);
     if (choice < ready.length) ready[choice]!.receive();
-    else if (choice < ready.length + this.offers.length) this.#deal(this.offers.splice(choice - ready.length, 1)[0]!);
-    else stale[choice - ready.length - this.offers.length]!.announce(false);
+    else if (choice < ready.length + offers) this.#deal(this.offers.splice(choice - ready.length, 1)[0]!);
+    else stale[choice - ready.length - offers]!.announce(false);
     // A little time goes by.
     if (this.random(4) === 0) this.pass(this.random(20));
     return true;

@@ -199,9 +199,14 @@ describe('a session', () => {
       world.settle();
       expectEqual(world);
       expect(world.types().filter((type) => type === 'walk').length).toBeGreaterThan(0);
-      expect(new Set(world.entriesSent().map(({ to, key }) => `${to} ${key}`))).toEqual(
-        new Set([...keysOf([3, 1_000]).map((key) => `b ${key}`), ...keysOf([200, 2_000]).map((key) => `a ${key}`)].concat([])),
-      );
+      const sent = (to: string): string[] =>
+        world
+          .entriesSent()
+          .filter((entry) => entry.to === to)
+          .map(({ key }) => key);
+      // Nobody knows who is ahead: what is otherwise goes both ways.
+      expect(sent('b')).toEqual(keysOf([3, 200, 1_000]));
+      expect(sent('a')).toEqual(keysOf([3, 200, 2_000]));
     }
   });
 
@@ -227,7 +232,9 @@ describe('a session', () => {
     world.settle();
     expectEqual(world);
     expect(world.sent.filter(({ from }) => from === 'a').map(({ message }) => message.type)).toEqual(['entries']);
-    expect(world.sent[0]!.message).toMatchObject({ base: expect.anything(), inline: [{ bytes: utf8(nameOf(3)) }] });
+    const [push] = world.sent.map(({ message }) => message);
+    if (push?.type !== 'entries') throw new Error('not pushed');
+    expect(push.inline.map(({ bytes }) => byteKey(bytes))).toEqual([nameOf(3)]);
     expect(
       world.sent
         .filter(({ from }) => from === 'b')
@@ -281,19 +288,15 @@ describe('a session', () => {
     const [a, b] = world.hosts as [Host, Host];
     a.write(...Array.from({ length: 200 }, (_, at) => nameOf(at)));
     world.connect(a, b);
-    // Everything but the offers moves, for an hour.
-    const held = world.offers;
-    for (let at = 0; at < 4_000; at++) {
-      const kept = held.splice(0);
-      if (!world.step()) world.pass(1_000);
-      held.push(...kept);
-    }
+    world.hold = true;
+    world.run(4_000);
+    expect(world.nowMs).toBeGreaterThan(300_000);
     const begun = (): number => new Set(world.sent.flatMap(({ message }) => (message.type === 'walk' ? [message.id] : []))).size;
     expect(begun()).toBe(1);
     expect(world.entriesSent().length).toBe(200);
-    // Even if another stream has failed meanwhile.
     a.write(nameOf(500));
-    while (world.step() && held.length < 2);
+    world.run(1_000);
+    world.hold = false;
     world.settle();
     expectEqual(world);
     expect(begun()).toBe(1);
@@ -302,22 +305,18 @@ describe('a session', () => {
   it('asks less and less often while nothing helps', () => {
     const { world, a, b } = acquainted(20);
     world.connect(a, b);
-    world.failPercent = 100;
-    b.write(nameOf(1), nameOf(2), nameOf(3), nameOf(4), nameOf(5), nameOf(6), nameOf(7), nameOf(8));
-    const keep = world.offers;
-    let walks = 0;
-    for (let minute = 0; minute < 60; minute++) {
-      for (let ms = 0; ms < 60_000; ms += 500) {
-        // Dealt with, and nothing of it merged.
-        for (const { end, offer } of keep.splice(0)) end.step({ type: 'applied', offer, failed: true });
-        while (world.step());
-        world.pass(500);
-      }
-      walks = new Set(world.sent.flatMap(({ message }) => (message.type === 'walk' ? [message.id] : []))).size;
+    world.hold = true;
+    b.write(nameOf(1));
+    for (let ms = 0; ms < 3_600_000; ms += 500) {
+      // Dealt with, and nothing of it merged.
+      for (const { end, offer } of world.offers.splice(0)) end.step({ type: 'applied', offer, failed: true });
+      while (world.step());
+      world.pass(500);
     }
+    const walks = new Set(world.sent.flatMap(({ message }) => (message.type === 'walk' ? [message.id] : []))).size;
     expect(walks).toBeGreaterThan(50);
     expect(walks).toBeLessThan(75);
-    world.failPercent = 0;
+    world.hold = false;
     world.settle();
     expectEqual(world);
   });
@@ -331,14 +330,11 @@ describe('a session', () => {
     a.write(...Array.from({ length: 400 }, (_, at) => nameOf(at)));
     world.connect(a, b);
     const bytes = (): number => world.sent.reduce((sum, sent) => sum + (sent.message.type === 'entries' ? sent.bytes : 0), 0);
-    const held = world.offers;
-    for (let at = 0; at < 100; at++) {
-      const kept = held.splice(0);
-      world.step();
-      held.push(...kept);
-    }
+    world.hold = true;
+    world.run(100);
     expect(bytes()).toBeGreaterThan(ENTRIES_WINDOW_BYTES);
     expect(bytes()).toBeLessThan(ENTRIES_WINDOW_BYTES * 1.2);
+    world.hold = false;
     world.settle();
     expectEqual(world);
     expect(world.entriesSent().length).toBe(400);
@@ -362,7 +358,7 @@ describe('a session', () => {
         c.write(nameOf(4));
         world.settle();
         expectEqual(world);
-        expect(world.nowMs).toBeLessThan(2_000);
+        expect(world.types().filter((type) => type.startsWith('walk'))).toEqual([]);
       }),
       { numRuns: 100 },
     );
@@ -437,8 +433,6 @@ describe('in a full mesh', () => {
       world.settle();
       world.forget();
       a.write(nameOf(1), nameOf(2), nameOf(3));
-      // The offers are dealt with before anything is passed on.
-      while (world.offers.length > 0 || world.sent.some(({ message }) => message.type === 'entries') === false || world.step());
       world.settle();
       expectEqual(world);
       expect(

@@ -1,0 +1,193 @@
+/**
+ * Two hosts in network name spaces of their own, joined by a cable (veth) that can be pulled. Needs root and `ip`; where
+ * they are not there, the name of the test says so, and it does not run.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, lstatSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { loadIdentity } from '../../src/net/identity.ts';
+import { someBytes } from '../node/cluster.ts';
+import { expectSame, MIB, receivedBytes, seededFractions, Site, sleep, until, write, type Host } from './hosts.ts';
+
+const BYTES = 128 * MIB;
+const TIMEOUT_MS = 900_000;
+/** From the range that is set aside for tests of networks (RFC 2544). */
+const [IP_A, IP_B] = ['198.18.77.1', '198.18.77.2'] as const;
+/** So that a transfer takes long enough to pull the cable in the middle of it. */
+const BITS_PER_SECOND = '400mbit';
+
+function ip(...args: readonly string[]): void {
+  const { status, stderr, error } = spawnSync('ip', args, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`ip ${args.join(' ')}: ${error?.message ?? stderr.trim()}`);
+}
+
+/** The cable with its two ends; taken away with all that is in it. */
+class Networks implements Disposable {
+  readonly a: string = `sameroot-${process.pid}-a`;
+  readonly b: string = `sameroot-${process.pid}-b`;
+
+  constructor() {
+    try {
+      for (const name of [this.a, this.b]) ip('netns', 'add', name);
+      ip('link', 'add', 'cable', 'netns', this.a, 'type', 'veth', 'peer', 'name', 'cable', 'netns', this.b);
+      for (const [name, address] of [
+        [this.a, IP_A],
+        [this.b, IP_B],
+      ] as const) {
+        ip('-n', name, 'address', 'add', `${address}/24`, 'dev', 'cable');
+        ip('-n', name, 'link', 'set', 'lo', 'up');
+        ip('-n', name, 'link', 'set', 'cable', 'up');
+      }
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Without `tc` it stays fast, and the cable is pulled when most is over. */
+  slowDown(): void {
+    spawnSync('ip', [
+      'netns',
+      'exec',
+      this.a,
+      'tc',
+      'qdisc',
+      'add',
+      'dev',
+      'cable',
+      'root',
+      'tbf',
+      'rate',
+      BITS_PER_SECOND,
+      'burst',
+      '1mb',
+      'latency',
+      '50ms',
+    ]);
+  }
+
+  cable(state: 'up' | 'down'): void {
+    ip('-n', this.a, 'link', 'set', 'cable', state);
+  }
+
+  [Symbol.dispose](): void {
+    for (const name of [this.a, this.b]) spawnSync('ip', ['netns', 'delete', name]);
+  }
+}
+
+/** Why it can not run here, if so. */
+function obstacle(): string | undefined {
+  if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'does not run: it needs Linux and root';
+  try {
+    using _networks = new Networks();
+    return undefined;
+  } catch (error) {
+    return `does not run: ${(error as Error).message}`;
+  }
+}
+
+const within = (name: string): string[] => ['ip', 'netns', 'exec', name];
+
+/** Bytes on the disk of the file that is being received. */
+function partBytes(host: Host): number {
+  const tmp = join(host.folder, '.sameroot', 'tmp');
+  const part = existsSync(tmp) ? readdirSync(tmp).find((name) => name.endsWith('.part')) : undefined;
+  return part === undefined ? 0 : (lstatSync(join(tmp, part), { throwIfNoEntry: false })?.blocks ?? 0) * 512;
+}
+
+/** Says what a stranger may try to say, with TLS and without, with a key of its own and without; prints what it hears. */
+const STRANGER_SCRIPT = `
+  import { connect } from 'node:net';
+  import { connect as connectTls } from 'node:tls';
+  const [host, port, key, cert] = process.argv.slice(1);
+  const upgrade = 'GET / HTTP/1.1\\r\\nHost: x\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\nSec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\\r\\n\\r\\n';
+  const hear = (socket, ready, said) => new Promise((resolve) => {
+    let heard = '';
+    socket.on(ready, () => socket.write(said)).on('data', (bytes) => (heard += bytes.toString('latin1')));
+    socket.on('error', () => undefined).on('close', () => resolve(heard));
+    setTimeout(() => socket.destroy(), 3000).unref();
+  });
+  const tls = (more) => connectTls({ host, port: Number(port), minVersion: 'TLSv1.3', rejectUnauthorized: false, ...more });
+  const heard = await Promise.all([
+    hear(connect(Number(port), host), 'connect', upgrade),
+    hear(connect(Number(port), host), 'connect', '\\0'.repeat(2000)),
+    hear(tls({}), 'secureConnect', upgrade),
+    hear(tls({ key, cert }), 'secureConnect', upgrade),
+    hear(tls({ key, cert }), 'secureConnect', '\\0'.repeat(2000)),
+  ]);
+  console.log(JSON.stringify(heard));
+`;
+
+const missing = obstacle();
+
+describe(`two hosts in two network name spaces${missing === undefined ? '' : ` (${missing})`}`, () => {
+  test.skipIf(missing !== undefined)('join by token, sync, and go on when the cable was pulled', { timeout: TIMEOUT_MS }, async () => {
+    using networks = new Networks();
+    await using site = new Site();
+    const [moment, length] = seededFractions('pull the cable', 2);
+    const [a, b] = [site.host('a', within(networks.a), IP_A), site.host('b', within(networks.b), IP_B)];
+    write(a, 'docs/one.txt', 'from a');
+    write(b, 'docs/two.txt', 'from b');
+    await a.start();
+    await b.start(...(await a.joinArguments()));
+    expect((await expectSame(a, b)).sort()).toEqual(['docs', 'docs/one.txt', 'docs/two.txt']);
+    networks.slowDown();
+    const bytes = someBytes(BYTES, 5);
+    write(a, 'large.bin', bytes);
+    const fraction = 0.2 + moment! * 0.5;
+    await until(
+      'a part is there',
+      () => partBytes(b) >= fraction * BYTES,
+      () => b.status(),
+      5,
+    );
+    networks.cable('down');
+    // Also what is done meanwhile on either side arrives.
+    write(b, 'while-down.txt', 'from b');
+    await sleep(500 + length! * 1_500);
+    const before = partBytes(b);
+    expect(existsSync(join(b.folder, 'large.bin'))).toBe(false);
+    networks.cable('up');
+    expect((await expectSame(a, b)).sort()).toEqual(['docs', 'docs/one.txt', 'docs/two.txt', 'large.bin', 'while-down.txt']);
+    const received = receivedBytes((await b.status())!);
+    console.log(
+      `cable pulled at ${Math.round(fraction * 100)} %, ${before} bytes were there; ${received} received over the last connection`,
+    );
+    expect(received).toBeLessThan(BYTES * 1.1);
+  });
+
+  test.skipIf(missing !== undefined)('a stranger gets nothing', { timeout: TIMEOUT_MS }, async () => {
+    using networks = new Networks();
+    await using site = new Site();
+    const a = site.host('a', within(networks.a), IP_A);
+    const stranger = site.host('stranger', within(networks.b), IP_B);
+    write(a, 'confidential name.txt', 'the secret text');
+    await a.start();
+    const { peer } = await a.ready();
+    const [{ shareId, root }] = [(await a.status())!];
+    const identity = await loadIdentity(join(site.base, 'key'));
+    const port = peer.split(':')[1]!;
+    const heard = JSON.parse(await stranger.runWithin(STRANGER_SCRIPT, IP_A, port, identity.keyPem, identity.certificatePem)) as string[];
+    expect(heard).toHaveLength(5);
+    for (const text of heard) {
+      expect(text.length).toBeLessThan(300);
+      for (const word of ['confidential', 'secret', shareId, root]) expect(text).not.toContain(word);
+    }
+    // The real program, without an invitation, or with one that is not of this share.
+    const other = site.host('other', within(networks.b), IP_B);
+    await other.start();
+    const { token } = await other.ready();
+    for (const args of [[], ['--token', token]]) {
+      stranger.spawn('--join', peer, ...args);
+      await until(
+        'it is told no',
+        () => /NOT_INVITED|WRONG_PEER/.test(stranger.errors),
+        () => stranger.errors,
+      );
+      await stranger.kill();
+    }
+    expect(readdirSync(stranger.folder)).toEqual(['.sameroot']);
+    expect((await a.status())!.peers).toEqual([]);
+  });
+});

@@ -1,0 +1,462 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { byteKey, compareBytes, fromByteKey, utf8 } from '../../src/base/bytes.ts';
+import { ENTRIES_WINDOW_BYTES } from '../../src/base/limits.ts';
+import { equalEntries } from '../../src/entry/entry.ts';
+import { encodeEntry } from '../../src/entry/entry-codec.ts';
+import { World, type End, type Host } from './mesh.ts';
+
+type Action =
+  | { readonly type: 'write'; readonly host: number; readonly names: readonly number[] }
+  | { readonly type: 'run'; readonly steps: number }
+  | { readonly type: 'cut' | 'join'; readonly pair: number; readonly late: boolean }
+  | { readonly type: 'list'; readonly end: number }
+  | { readonly type: 'fail'; readonly percent: number };
+
+const writes = fc.record({
+  type: fc.constant('write' as const),
+  host: fc.nat({ max: 2 }),
+  names: fc.array(fc.nat({ max: 40 }), { minLength: 1, maxLength: 12 }),
+});
+const actions: fc.Arbitrary<Action[]> = fc.array(
+  fc.oneof(
+    { weight: 8, arbitrary: writes },
+    { weight: 6, arbitrary: fc.record({ type: fc.constant('run' as const), steps: fc.nat({ max: 30 }) }) },
+    {
+      weight: 2,
+      arbitrary: fc.record({ type: fc.constantFrom('cut' as const, 'join' as const), pair: fc.nat({ max: 2 }), late: fc.boolean() }),
+    },
+    { weight: 1, arbitrary: fc.record({ type: fc.constant('list' as const), end: fc.nat() }) },
+    { weight: 1, arbitrary: fc.record({ type: fc.constant('fail' as const), percent: fc.constantFrom(0, 30, 100) }) },
+  ),
+  { maxLength: 60 },
+);
+
+const TOPOLOGIES = {
+  pair: { names: ['a', 'b'], links: [[0, 1]] },
+  mesh: {
+    names: ['a', 'b', 'c'],
+    links: [
+      [0, 1],
+      [1, 2],
+      [0, 2],
+    ],
+  },
+  chain: {
+    names: ['b', 'a', 'c'],
+    links: [
+      [0, 1],
+      [1, 2],
+    ],
+  },
+} as const;
+
+function nameOf(at: number): string {
+  return `f/file-${at}`;
+}
+
+function connectAll(world: World, links: readonly (readonly [number, number])[]): void {
+  for (const [a, b] of links) if (!world.connected(world.hosts[a]!, world.hosts[b]!)) world.connect(world.hosts[a]!, world.hosts[b]!);
+}
+
+function act(world: World, links: readonly (readonly [number, number])[], action: Action): void {
+  switch (action.type) {
+    case 'write':
+      world.hosts[action.host % world.hosts.length]!.write(...action.names.map(nameOf));
+      return;
+    case 'run':
+      world.run(action.steps);
+      return;
+    case 'cut':
+    case 'join': {
+      const [a, b] = links[action.pair % links.length]!.map((at) => world.hosts[at]!) as [Host, Host];
+      world.disconnect(a, b);
+      if (action.type === 'join') world.connect(a, b, () => (action.late ? world.run(5) : undefined));
+      return;
+    }
+    case 'list': {
+      const ends = [...world.ends];
+      if (ends.length > 0) ends[action.end % ends.length]!.step({ type: 'list' });
+      return;
+    }
+    case 'fail':
+      world.failPercent = action.percent;
+      return;
+  }
+}
+
+function expectEqual(world: World): void {
+  const [first, ...others] = world.hosts;
+  for (const host of others) {
+    expect(byteKey(host.root)).toBe(byteKey(first!.root));
+    expect(host.entries.size).toBe(first!.entries.size);
+    for (const [key, entry] of host.entries) expect(equalEntries(entry, first!.entries.get(key)!)).toBe(true);
+  }
+  for (const end of world.ends) {
+    expect([end.session.inSync, end.session.busy]).toEqual([true, false]);
+    expect(byteKey(end.session.confirmed!.root)).toBe(byteKey(end.host.root));
+    expect(byteKey(end.host.cursors.get(end.other.host.name)!)).toBe(byteKey(end.host.root));
+  }
+}
+
+describe('sessions', () => {
+  for (const [name, { names, links }] of Object.entries(TOPOLOGIES)) {
+    it(`of a ${name} end with equal roots and never claim what is not so, whatever happens`, () => {
+      let claims = 0;
+      fc.assert(
+        fc.property(fc.integer(), actions, fc.boolean(), (seed, list, skip) => {
+          const world = new World(names, seed);
+          if (skip) world.guessBits = 2;
+          connectAll(world, links);
+          for (const action of list) act(world, links, action);
+          world.failPercent = 0;
+          connectAll(world, links);
+          world.settle();
+          expectEqual(world);
+          claims += world.claims;
+          // At rest nothing is sent any more.
+          world.forget();
+          world.pass(1_000_000);
+          world.settle();
+          expect(world.sent).toEqual([]);
+        }),
+        { numRuns: 6000 },
+      );
+      expect(claims).toBeGreaterThan(1_000);
+    });
+  }
+});
+
+/** Two hosts that hold the same `count` entries and know it of each other; not connected. */
+function acquainted(count: number, seed = 1): { world: World; a: Host; b: Host } {
+  const world = new World(['a', 'b'], seed);
+  const [a, b] = world.hosts as [Host, Host];
+  a.write(...Array.from({ length: count }, (_, at) => nameOf(at)));
+  world.connect(a, b);
+  world.settle();
+  expectEqual(world);
+  world.disconnect(a, b);
+  world.forget();
+  return { world, a, b };
+}
+
+const keysOf = (names: readonly number[]): string[] => [...new Set(names)].map((at) => byteKey(utf8(nameOf(at)))).sort();
+
+describe('a session', () => {
+  it('of hosts with equal roots says nothing, whether they know each other or not', () => {
+    const { world, a, b } = acquainted(100);
+    world.connect(a, b);
+    world.settle();
+    expect(world.sent).toEqual([]);
+    world.disconnect(a, b);
+    for (const host of world.hosts) host.cursors.clear();
+    world.connect(a, b);
+    world.settle();
+    expect(world.sent).toEqual([]);
+    expectEqual(world);
+  });
+
+  it('goes on from the cursor: exactly the changed entries, no walk', () => {
+    fc.assert(
+      fc.property(
+        fc.integer(),
+        fc.array(fc.nat({ max: 150 }), { maxLength: 20 }),
+        fc.array(fc.nat({ max: 150 }), { maxLength: 20 }),
+        (seed, here, there) => {
+          const { world, a, b } = acquainted(100, seed);
+          if (here.length > 0) a.write(...here.map(nameOf));
+          if (there.length > 0) b.write(...there.map(nameOf));
+          world.connect(a, b);
+          world.settle();
+          expectEqual(world);
+          expect(world.types().filter((type) => type.startsWith('walk'))).toEqual([]);
+          const sent = (to: string): string[] =>
+            world
+              .entriesSent()
+              .filter((entry) => entry.to === to)
+              .map(({ key }) => key)
+              .sort();
+          // What both wrote may be sent once more, merged: the first to have both parts tells.
+          const both = keysOf(here).filter((key) => keysOf(there).includes(key));
+          const rest = (keys: readonly string[]): string[] => [...keys].filter((key) => !both.includes(key));
+          expect(rest(sent('b'))).toEqual(rest(keysOf(here)));
+          expect(rest(sent('a'))).toEqual(rest(keysOf(there)));
+          expect(new Set(sent('b').filter((key) => both.includes(key)))).toEqual(new Set(both));
+        },
+      ),
+      { numRuns: 1500 },
+    );
+  });
+
+  it('of hosts that do not know each other walks, and sends exactly what each lacks', () => {
+    for (const guessBits of [-20, 2]) {
+      const { world, a, b } = acquainted(300);
+      world.guessBits = guessBits;
+      for (const host of world.hosts) host.cursors.clear();
+      a.write(nameOf(3), nameOf(1_000));
+      b.write(nameOf(200), nameOf(2_000));
+      world.connect(a, b);
+      world.settle();
+      expectEqual(world);
+      expect(world.types().filter((type) => type === 'walk').length).toBeGreaterThan(0);
+      const sent = (to: string): string[] =>
+        world
+          .entriesSent()
+          .filter((entry) => entry.to === to)
+          .map(({ key }) => key);
+      // Nobody knows who is ahead: what is otherwise goes both ways.
+      expect(sent('b')).toEqual(keysOf([3, 200, 1_000]));
+      expect(sent('a')).toEqual(keysOf([3, 200, 2_000]));
+    }
+  });
+
+  it('walks where its own cursor is lost on one side only, and where the other has forgotten the root', () => {
+    for (const forget of [(a: Host): void => a.cursors.clear(), (a: Host): void => a.history.clear()]) {
+      for (const which of [0, 1]) {
+        const { world, a, b } = acquainted(50);
+        forget(world.hosts[which]!);
+        b.write(nameOf(7));
+        a.write(nameOf(8));
+        world.connect(a, b);
+        world.settle();
+        expectEqual(world);
+      }
+    }
+  });
+
+  it('pushes a change in one message, answered by a grant, the new root and its acknowledgement', () => {
+    const { world, a, b } = acquainted(10);
+    world.connect(a, b);
+    world.inline = (item) => ({ hash: new Uint8Array(32), bytes: item.key });
+    a.write(nameOf(3));
+    world.settle();
+    expectEqual(world);
+    expect(world.sent.filter(({ from }) => from === 'a').map(({ message }) => message.type)).toEqual(['entries']);
+    const [push] = world.sent.map(({ message }) => message);
+    if (push?.type !== 'entries') throw new Error('not pushed');
+    expect(push.inline.map(({ bytes }) => byteKey(bytes))).toEqual([nameOf(3)]);
+    expect(
+      world.sent
+        .filter(({ from }) => from === 'b')
+        .map(({ message }) => message.type)
+        .sort(),
+    ).toEqual(['ack', 'grant', 'root']);
+  });
+
+  it('with writes on both sides at all times keeps following: no walk, no entry that the other wrote is sent back', () => {
+    const { world, a, b } = acquainted(40);
+    world.connect(a, b);
+    for (let round = 0; round < 300; round++) {
+      (round % 2 === 0 ? a : b).write(nameOf((round * 7) % 40));
+      world.run(world.random(12));
+    }
+    world.settle();
+    expectEqual(world);
+    expect(world.types().filter((type) => type.startsWith('walk'))).toEqual([]);
+    // Each write once; an entry that both wrote at the same time once more, merged.
+    expect(world.entriesSent().length).toBeLessThan(450);
+  });
+
+  it('heals offers that failed by a later walk', () => {
+    fc.assert(
+      fc.property(
+        fc.integer(),
+        fc.array(fc.nat({ max: 60 }), { minLength: 1, maxLength: 20 }),
+        fc.boolean(),
+        (seed, names, fromInitiator) => {
+          const { world, a, b } = acquainted(40, seed);
+          world.connect(a, b);
+          world.failPercent = 100;
+          (fromInitiator ? a : b).write(...names.map(nameOf));
+          while (world.step());
+          const before = world.nowMs;
+          world.failPercent = 0;
+          world.settle();
+          expectEqual(world);
+          const walks = world.types().filter((type) => type === 'walk').length;
+          // By chance every part of a failed offer may have been merged.
+          if (world.entriesSent().length > new Set(names).size) expect(walks).toBeGreaterThan(0);
+          expect(world.nowMs - before).toBeLessThan(10_000);
+        },
+      ),
+      { numRuns: 1500 },
+    );
+  });
+
+  it('does not walk again before the last walk is dealt with, however long the contents take', () => {
+    const world = new World(['a', 'b'], 5);
+    const [a, b] = world.hosts as [Host, Host];
+    a.write(...Array.from({ length: 200 }, (_, at) => nameOf(at)));
+    world.connect(a, b);
+    world.hold = true;
+    world.run(4_000);
+    expect(world.nowMs).toBeGreaterThan(300_000);
+    const begun = (): number => new Set(world.sent.flatMap(({ message }) => (message.type === 'walk' ? [message.id] : []))).size;
+    expect(begun()).toBe(1);
+    expect(world.entriesSent().length).toBe(200);
+    a.write(nameOf(500));
+    world.run(1_000);
+    world.hold = false;
+    world.settle();
+    expectEqual(world);
+    expect(begun()).toBe(1);
+  });
+
+  it('asks less and less often while nothing helps', () => {
+    const { world, a, b } = acquainted(20);
+    world.connect(a, b);
+    world.hold = true;
+    b.write(nameOf(1));
+    for (let ms = 0; ms < 3_600_000; ms += 500) {
+      // Dealt with, and nothing of it merged.
+      for (const { end, offer } of world.offers.splice(0)) end.step({ type: 'applied', offer, failed: true });
+      while (world.step());
+      world.pass(500);
+    }
+    const walks = new Set(world.sent.flatMap(({ message }) => (message.type === 'walk' ? [message.id] : []))).size;
+    expect(walks).toBeGreaterThan(50);
+    expect(walks).toBeLessThan(75);
+    world.hold = false;
+    world.settle();
+    expectEqual(world);
+  });
+
+  it('keeps within the window of what is not dealt with', () => {
+    const world = new World(['a', 'b'], 3);
+    const [a, b] = world.hosts as [Host, Host];
+    world.inline = () => ({ hash: new Uint8Array(32), bytes: new Uint8Array(40_000) });
+    b.cursors.set('a', a.root);
+    a.cursors.set('b', b.root);
+    a.write(...Array.from({ length: 400 }, (_, at) => nameOf(at)));
+    world.connect(a, b);
+    const bytes = (): number => world.sent.reduce((sum, sent) => sum + (sent.message.type === 'entries' ? sent.bytes : 0), 0);
+    world.hold = true;
+    world.run(100);
+    expect(bytes()).toBeGreaterThan(ENTRIES_WINDOW_BYTES);
+    expect(bytes()).toBeLessThan(ENTRIES_WINDOW_BYTES * 1.2);
+    world.hold = false;
+    world.settle();
+    expectEqual(world);
+    expect(world.entriesSent().length).toBe(400);
+  });
+
+  it('tells the newest root after a stream that is older', () => {
+    // While b's long stream is under way, c's change reaches both by another way.
+    fc.assert(
+      fc.property(fc.integer(), (seed) => {
+        const world = new World(['a', 'b', 'c'], seed);
+        const [a, b, c] = world.hosts as [Host, Host, Host];
+        for (const [one, other] of [
+          [a, b],
+          [b, c],
+          [a, c],
+        ] as const)
+          world.connect(one, other);
+        b.write(nameOf(1), nameOf(2));
+        c.write(nameOf(3));
+        world.run(6);
+        c.write(nameOf(4));
+        world.settle();
+        expectEqual(world);
+        expect(world.types().filter((type) => type.startsWith('walk'))).toEqual([]);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+});
+
+describe('a listing', () => {
+  it('gives the exact differences and merges nothing', () => {
+    fc.assert(
+      fc.property(
+        fc.integer(),
+        fc.array(fc.nat({ max: 150 }), { maxLength: 20 }),
+        fc.array(fc.nat({ max: 150 }), { maxLength: 20 }),
+        fc.nat({ max: 1 }),
+        (seed, here, there, asks) => {
+          const { world, a, b } = acquainted(100, seed);
+          if (here.length > 0) a.write(...here.map(nameOf));
+          if (there.length > 0) b.write(...there.map(nameOf));
+          const roots = [byteKey(a.root), byteKey(b.root)];
+          world.connect(a, b);
+          const [end] = world.hosts[asks]!.ends as unknown as [End];
+          end.step({ type: 'list' });
+          // Entries arrive, but nothing of them is dealt with.
+          const held = world.offers;
+          while (end.listed.length === 0) {
+            held.splice(0);
+            if (!world.step()) throw new Error('the listing does not end');
+          }
+          const [listed] = end.listed;
+          const own = world.hosts[asks]!;
+          const other = world.hosts[1 - asks]!;
+          expect([byteKey(a.root), byteKey(b.root)]).toEqual(roots);
+          const differing = (one: Host, two: Host): [string, string][] =>
+            [...one.entries]
+              .map(([key, entry]): [string, string] => [key, byteKey(encodeEntry(entry))])
+              .filter(([key, entry]) => !two.entries.has(key) || byteKey(encodeEntry(two.entries.get(key)!)) !== entry)
+              .sort(([x], [y]) => (x < y ? -1 : 1));
+          const listedOf = (items: readonly { key: Uint8Array; entry: Uint8Array }[]): [string, string][] =>
+            items.map(({ key, entry }) => [byteKey(key), byteKey(entry)]);
+          expect(listedOf(listed!.here)).toEqual(differing(own, other));
+          expect(listedOf(listed!.there)).toEqual(differing(other, own));
+          expect(compareBytes(listed!.peerRoot, other.root)).toBe(0);
+          expect(listed!.truncated).toBe(false);
+        },
+      ),
+      { numRuns: 1500 },
+    );
+  });
+
+  it('of equal replicas is empty', () => {
+    const { world, a, b } = acquainted(30);
+    world.connect(a, b);
+    const [end] = a.ends as unknown as [End];
+    end.step({ type: 'list' });
+    end.step({ type: 'list' });
+    world.settle();
+    expect(end.listed).toMatchObject([{ here: [], there: [], truncated: false }]);
+  });
+});
+
+describe('in a full mesh', () => {
+  it('a change goes to each host once, and roots alone go between those who have it', () => {
+    for (let seed = 0; seed < 30; seed++) {
+      const world = new World(['a', 'b', 'c'], seed);
+      const [a, b, c] = world.hosts as [Host, Host, Host];
+      for (const [one, other] of [
+        [a, b],
+        [b, c],
+        [a, c],
+      ] as const)
+        world.connect(one, other);
+      world.settle();
+      world.forget();
+      a.write(nameOf(1), nameOf(2), nameOf(3));
+      world.settle();
+      expectEqual(world);
+      expect(
+        world
+          .entriesSent()
+          .map(({ to, key }) => `${to} ${key}`)
+          .sort(),
+      ).toEqual(['b', 'c'].flatMap((to) => keysOf([1, 2, 3]).map((key) => `${to} ${key}`)));
+    }
+  });
+
+  it('in a chain what the end wrote passes through the middle once', () => {
+    for (let seed = 0; seed < 30; seed++) {
+      const world = new World(['a', 'b', 'c'], seed);
+      const [a, b, c] = world.hosts as [Host, Host, Host];
+      world.connect(a, b);
+      world.connect(b, c);
+      world.settle();
+      world.forget();
+      a.write(nameOf(1));
+      world.settle();
+      expectEqual(world);
+      expect(world.entriesSent().map(({ to }) => to)).toEqual(['b', 'c']);
+      expect(fromByteKey(world.entriesSent()[1]!.key)).toEqual(Buffer.from(nameOf(1)));
+    }
+  });
+});
