@@ -43,7 +43,7 @@ async function load() {
     'tree/page.js',
     'tree/rank.js',
     'session/reconcile.js',
-    'session/streams.js',
+    'base/limits.js',
     'wire/codec.js',
   ];
   const rooms = Object.assign({}, ...(await Promise.all([...names, 'entry/entry-codec.js'].map((name) => import(distUrl(name))))));
@@ -135,15 +135,23 @@ function exchange(rooms, pages, sides, differences) {
   };
 }
 
+/** The entries as a session streams them: in parts of the size it aims at, the last one with the root. */
 function entryMessages(rooms, walk) {
-  const items = walk.missingThere();
-  const stream = new rooms.OutgoingStream({ items, base: undefined, root: walk.root, walk: walk.id, inline: () => undefined });
   const keys = new Set();
   let bytes = 0;
-  while (!stream.done) {
-    const { message } = stream.next();
-    bytes += rooms.encodeMessage(message).length;
-    for (const { key } of message.items) keys.add(Buffer.from(key).toString());
+  let items = [];
+  let itemBytes = 0;
+  const send = (root) => {
+    bytes += rooms.encodeMessage({ type: 'entries', base: undefined, root, walk: walk.id, items, inline: [] }).length;
+    items = [];
+    itemBytes = 0;
+  };
+  for (const item of walk.missingThere()) {
+    keys.add(Buffer.from(item.key).toString());
+    items.push(item);
+    itemBytes += item.key.length + item.entry.length;
+    if (itemBytes >= rooms.ENTRIES_MESSAGE_BYTES_GOAL) send(undefined);
   }
+  send(walk.root);
   return { keys, bytes };
 }

@@ -164,7 +164,7 @@ class RunningNode implements NodeApi {
       pins: await this.#membership.pins(),
       problems: this.#problems,
       connected: () => this.#peers.links.keys(),
-      heldTrees: () => [...this.#peers.links.values()].flatMap((link) => link.session?.sent?.tree ?? []),
+      heldTrees: () => [...this.#peers.links.values()].flatMap((link) => link.session?.trees ?? []),
       onLanded: () => this.#announce(),
     });
     this.#body = body;

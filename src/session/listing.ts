@@ -7,6 +7,7 @@
  */
 import { SamerootError } from '../base/errors.ts';
 import { ENTRIES_MESSAGE_BYTES_GOAL, MESSAGE_BYTES_MAX, MIB } from '../base/limits.ts';
+import type { Tree } from '../tree/page.ts';
 import type { EntryItem, Message, MessageOf } from '../wire/messages.ts';
 import type { Walk } from './reconcile.ts';
 import { entryBytes } from './streams.ts';
@@ -42,6 +43,11 @@ export class Listings {
   /** Our own listing is under way. */
   get busy(): boolean {
     return this.#asked !== undefined;
+  }
+
+  /** What the walks under way read. */
+  get trees(): Tree[] {
+    return [this.#asked?.walk, this.#answering].flatMap((walk) => walk?.tree ?? []);
   }
 
   start(id: number, peerRoot: Uint8Array): Message {

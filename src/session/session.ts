@@ -150,9 +150,10 @@ export class Session {
     return this.#walk !== undefined || this.#outgoing !== undefined || !this.#sending.empty || !this.#incoming.idle;
   }
 
-  /** The tree of ours that the peer has or is about to have. */
-  get sent(): SessionHead | undefined {
-    return this.#sent;
+  /** Every tree of ours whose pages this session may still read: garbage collection leaves them alone. */
+  get trees(): Tree[] {
+    const heads = [this.#head, this.#sent, this.#confirmed, this.#walk, this.#walkStream].flatMap((head) => head?.tree ?? []);
+    return [...heads, ...(this.#outgoing?.trees ?? []), ...this.#listings.trees];
   }
 
   /** The newest tree of ours that the peer is known to contain: from it status counts how far behind the peer is. */
@@ -395,6 +396,7 @@ export class Session {
         base: undefined,
         root: walk.root,
         walk: walk.id,
+        trees: [walk.tree],
         inline: () => undefined,
       });
       this.#sent = { root: walk.root, tree: walk.tree };
@@ -410,6 +412,7 @@ export class Session {
       base: sent.root,
       root: head.root,
       walk: 0,
+      trees: [sent.tree, head.tree],
       inline: (item) => this.#replica.inline(item),
     });
     this.#sent = head;

@@ -9,6 +9,7 @@ import { byteKey, ByteWriter } from '../base/bytes.ts';
 import { SamerootError } from '../base/errors.ts';
 import { ENTRIES_MESSAGE_BYTES_GOAL, ENTRIES_PER_MESSAGE_MAX, ENTRIES_WINDOW_BYTES, MESSAGE_BYTES_MAX } from '../base/limits.ts';
 import { hash } from '../content/hash.ts';
+import type { Tree } from '../tree/page.ts';
 import type { EntryItem, InlineChunk, MessageOf } from '../wire/messages.ts';
 
 const KNOWN_THERE_MAX = 100_000;
@@ -39,6 +40,8 @@ export interface OutgoingOptions {
   readonly root: Uint8Array;
   /** The walk it answers, 0 = none. */
   readonly walk: number;
+  /** What `items` reads. */
+  readonly trees: readonly Tree[];
   /** Whole small contents to send along, if this is a change of the moment. */
   readonly inline: (item: EntryItem) => InlineChunk | undefined;
 }
@@ -63,6 +66,10 @@ export class OutgoingStream {
 
   get walk(): number {
     return this.#options.walk;
+  }
+
+  get trees(): readonly Tree[] {
+    return this.#options.trees;
   }
 
   next(): MessageOf<'entries'> {

@@ -4,6 +4,7 @@ import { byteKey, compareBytes, utf8 } from '../../src/base/bytes.ts';
 import { SamerootError } from '../../src/base/errors.ts';
 import { DIGEST_BYTES, MESSAGE_BYTES_MAX, TREE_LEVEL_MAX, WALK_LIST_BYTES_MAX, WALK_MESSAGE_BYTES_GOAL } from '../../src/base/limits.ts';
 import { hash } from '../../src/content/hash.ts';
+import { segments } from '../../src/session/reconcile.ts';
 import type { MessageOf, WalkRange } from '../../src/wire/messages.ts';
 import { keys, models, rankBits, values, type Model } from '../tree/support.ts';
 import { listed, missing, overWire, runWalk, Side, SKIP_NO_LEVEL, type WalkResult } from './walks.ts';
@@ -179,20 +180,66 @@ describe('what a walk costs', () => {
   it('messages stay within the limit with the longest keys, whatever they share', () => {
     const long = (at: number, alike: boolean): string =>
       byteKey(Buffer.concat([Buffer.alloc(4_000, alike ? 7 : at % 251), utf8(String(at).padStart(8, '0'))]));
-    for (const alike of [true, false]) {
-      const a = new Map(Array.from({ length: 1_200 }, (_, at) => [long(at, alike), utf8(`${at}`)]));
-      const some = new Map([...a].map(([key], at) => [key, utf8(at % 3 === 0 ? 'other' : `${at}`)]));
-      const disjoint = new Map([...a].map(([key, value]) => [`${key}x`, value]));
-      for (const [other, bits] of [
-        [some, 1],
-        [disjoint, 1],
-        [some, 5],
-      ] as const) {
-        const sides = [new Side(a, bits), new Side(other, bits)] as const;
-        for (const side of sides) side.guessBits = SKIP_NO_LEVEL;
-        expect(checkSides(...sides).largestBytes).toBeLessThan(MESSAGE_BYTES_MAX);
-      }
+    const model = (count: number, alike: boolean): Map<string, Uint8Array> =>
+      new Map(Array.from({ length: count }, (_, at) => [long(at, alike), utf8(`${at}`)]));
+    const some = (all: Model): Model => new Map([...all].map(([key], at) => [key, utf8(at % 3 === 0 ? 'other' : `${at}`)]));
+    const disjoint = (all: Model): Model => new Map([...all].map(([key, value]) => [`${key}x`, value]));
+    const cases: [Model, (all: Model) => Model, number][] = [
+      [model(1_200, true), some, 5],
+      [model(1_200, false), some, 1],
+      [model(1_200, false), disjoint, 5],
+      // More pages in one range than a message may list.
+      [model(2_600, true), disjoint, 1],
+    ];
+    for (const [all, other, bits] of cases) {
+      const sides = [new Side(all, bits), new Side(other(all), bits)] as const;
+      for (const side of sides) side.guessBits = SKIP_NO_LEVEL;
+      expect(checkSides(...sides).largestBytes).toBeLessThan(MESSAGE_BYTES_MAX);
     }
+  });
+});
+
+describe('the segments of a range', () => {
+  /** Two lists of pages by key; equal digests where `same`. */
+  const lists = fc
+    .uniqueArray(fc.record({ key: fc.nat({ max: 60 }), here: fc.boolean(), there: fc.boolean(), same: fc.boolean() }), {
+      selector: ({ key }) => key,
+      maxLength: 40,
+    })
+    .map((list) => list.sort((a, b) => a.key - b.key));
+  const keyOf = (at: number): Uint8Array => Uint8Array.of(at);
+
+  it('hold every page that is not the same on both sides and no other, and have at most their first key in common', () => {
+    fc.assert(
+      fc.property(lists, fc.boolean(), (list, bounded) => {
+        const from = bounded ? keyOf(0) : undefined;
+        const to = bounded ? keyOf(61) : undefined;
+        const item = ({ key, same }: (typeof list)[number], side: number): Uint8Array => hash('page', Uint8Array.of(key, same ? 0 : side));
+        const own = list
+          .filter(({ here }) => here)
+          .map((page) => ({ key: keyOf(page.key), hash: item(page, 1), count: 1, live: 0, bytes: 0 }));
+        const theirs = list
+          .filter(({ there }) => there)
+          .map((page) => ({ key: keyOf(page.key), digest: item(page, 2).subarray(0, DIGEST_BYTES) }));
+        const found = segments({ from, to }, own, theirs);
+        const inside = (key: Uint8Array, segment: (typeof found)[number]): boolean =>
+          (segment.from === undefined || compareBytes(segment.from, key) <= 0) &&
+          (segment.to === undefined || compareBytes(key, segment.to) < 0);
+        for (const page of list) {
+          const key = keyOf(page.key);
+          const settled = (page.here && page.there && page.same) || (!page.here && !page.there);
+          expect(found.filter((segment) => inside(key, segment)).length).toBe(settled ? 0 : 1);
+        }
+        for (const [at, segment] of found.entries()) {
+          expect(segment.own).toEqual(own.filter(({ key }) => inside(key, segment)));
+          const common = list.filter(({ key, here, there }) => here && there && inside(keyOf(key), segment)).map(({ key }) => key);
+          const [first] = list.filter(({ key, here, there }) => (here || there) && inside(keyOf(key), segment)).map(({ key }) => key);
+          expect(common.every((key) => key === first)).toBe(true);
+          if (at > 0) expect(compareBytes(found[at - 1]!.to!, segment.from!)).toBeLessThanOrEqual(0);
+        }
+      }),
+      { numRuns: 1_000 },
+    );
   });
 });
 
@@ -299,6 +346,28 @@ describe('a hostile peer', () => {
     refused([everything(-1, undefined, utf8('a'))].map((range) => ({ ...range, level: TREE_LEVEL_MAX })));
     refused([], []);
     if (first.level > -1) refused([everything(-1)], [utf8('wanted')]);
+  });
+
+  it('can not reach before a listed range, nor come back to what it has settled', () => {
+    const from = utf8('f/shard-002');
+    const to = utf8('f/shard-003');
+    const refusal = expect.objectContaining({ code: 'BAD_MESSAGE' });
+    const answered = (more: boolean): ReturnType<Side['walk']> => {
+      const walk = side.walk(false);
+      const asked = walk.step(
+        message([{ from, to, level: 2, items: [{ key: from, digest: new Uint8Array(DIGEST_BYTES) }] }], more),
+      )!.ranges;
+      expect(asked.map((range) => [range.from, range.to])).toEqual([[from, to]]);
+      return walk;
+    };
+    const named = (start: Uint8Array, end: Uint8Array): WalkMessage => message([{ from: start, to: end, level: -1, items: [] }]);
+    expect(() => answered(false).step(named(utf8('f/shard-001'), to))).toThrow(refusal);
+    expect(() => answered(false).step(named(from, utf8('f/shard-004')))).toThrow(refusal);
+    expect(() => answered(false).step(named(utf8('f/shard-004'), utf8('f/shard-005')))).toThrow(refusal);
+    // The peer said that it has more to come: of what it has not named yet.
+    expect(answered(true).step(named(utf8('f/shard-004'), utf8('f/shard-005')))).toBeDefined();
+    expect(() => answered(true).step(named(utf8('f/shard-000'), utf8('f/shard-001')))).toThrow(refusal);
+    expect(answered(false).step(named(from, to))).toBeDefined();
   });
 
   it('can not want what was not listed', () => {

@@ -21,7 +21,7 @@ function itemOf(at: number, bytes: number): EntryItem {
 }
 
 function streamOf(items: readonly EntryItem[], inline: (item: EntryItem) => InlineChunk | undefined = () => undefined): OutgoingStream {
-  return new OutgoingStream({ items: items[Symbol.iterator](), base: rootOf('base'), root: rootOf('root'), walk: 7, inline });
+  return new OutgoingStream({ items: items[Symbol.iterator](), base: rootOf('base'), root: rootOf('root'), walk: 7, trees: [], inline });
 }
 
 function partsOf(stream: OutgoingStream): MessageOf<'entries'>[] {
