@@ -21,6 +21,7 @@ import * as keyspace from '../store/keyspace.ts';
 import type { Operation } from '../store/store.ts';
 import { chunkPlaceRows, ContentIndex } from './content-index.ts';
 import type { DiskThread } from './disk-thread.ts';
+import { makeDurable } from './durable.ts';
 import type { PathGate } from './gate.ts';
 import { LocalSources } from './local-sources.ts';
 import { fileKey, OWN_FOLDER, pathOfKey } from './paths.ts';
@@ -226,7 +227,7 @@ export class Materialiser {
     const removals = plan.removals.map(({ operation }) => operation);
     const placements = plan.placements.map(({ operation }) => operation);
     const touches = plan.touches.map(({ operation }) => operation);
-    if (removals.length + placements.length + touches.length === 0) return { removals: [], placements: [], touches: [] };
+    if (removals.length + placements.length + touches.length === 0) return { removals: [], placements: [], touches: [], touched: [] };
     const tmp = `${root}/${OWN_FOLDER}/tmp`;
     const duplicates = plan.duplicates.map(({ name, bytes, at }) => ({ name, bytes, at, copy: `copy-${this.#nextCopy++}` }));
     if (duplicates.length > 0) {
@@ -238,7 +239,7 @@ export class Materialiser {
       }
     }
     await this.#writeIntents(plan, placements);
-    return writeThread.call('applyBatch', {
+    const result = await writeThread.call('applyBatch', {
       root,
       tmp,
       day: trash.day(),
@@ -247,6 +248,8 @@ export class Materialiser {
       touches,
       copies: duplicates.map(({ copy }) => copy),
     });
+    await makeDurable(root, [], result.touched);
+    return result;
   }
 
   /** Before a large file is renamed, its inode is in the todo row. (A small one is known by its hash.) */

@@ -4,8 +4,8 @@
  * Invariants. Nothing is touched that is not exactly what its placed row says, or what the batch itself would put there:
  * everything else is `dirty`, the user's, and stays. A path is old or new at every moment: files and links arrive by
  * rename, after their bytes were flushed. What is replaced or removed is in the trash or in staging before it is gone.
- * No path is followed through a link: each parent must be a real folder. The names are flushed before the answer, for
- * the rows that the caller writes then would turn a lost rename into a delete by the user.
+ * No path is followed through a link: each parent must be a real folder. The caller flushes the names in the folders
+ * that are `touched` before it writes its rows: with them a lost rename would be a delete by the user.
  *
  * Order: removals from the deepest path up, so that folders are empty when their turn comes; placements from the top
  * down; changes of mode and time last.
@@ -24,13 +24,14 @@ import {
   utimesSync,
   type Stats,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { asBuffer, equalBytes, toHex } from '../base/bytes.ts';
 import { messageOf, SamerootError, systemCode, type ErrorCode } from '../base/errors.ts';
 import { hash } from '../content/hash.ts';
 import { diskStat, kindOf, lstatOrNothing, MODE_BITS, wholeMs } from './disk-stat.ts';
-import { flushFolders, ioCode } from './flush.ts';
+import { ioCode } from './flush.ts';
 import { Parents, type ParentFault } from './parents.ts';
+import { parentPath } from './paths.ts';
 import { sameStat, type DiskStat, type PlacedKind } from './placed.ts';
 import { readSmall } from './file-io.ts';
 import { linkToTrash, moveToTrash, sameFile, type Trashed } from './trash-jobs.ts';
@@ -113,9 +114,11 @@ export interface BatchResult {
   readonly removals: readonly Outcome[];
   readonly placements: readonly Outcome[];
   readonly touches: readonly Outcome[];
+  /** Folders, below the root, whose names have changed. */
+  readonly touched: readonly string[];
 }
 
-/** @throws {SamerootError} `FOLDER_MISSING`; `DISK_FULL`, `IO_ERROR` if what was done could not be flushed */
+/** @throws {SamerootError} `FOLDER_MISSING` */
 export function applyBatch(batch: Batch): BatchResult {
   if (lstatOrNothing(batch.tmp)?.isDirectory() !== true) {
     throw new SamerootError('FOLDER_MISSING', `${batch.root} is not there, or has lost its .sameroot`, { path: batch.root });
@@ -135,14 +138,13 @@ class Applier {
   }
 
   run(): BatchResult {
-    const { removals, placements, touches, root } = this.#batch;
+    const { removals, placements, touches } = this.#batch;
     const removed = removals.map((removal) => this.#guarded(removal.path, () => this.#remove(removal)));
     const placed = placements.map((placement) => this.#guarded(placement.path, () => this.#place(placement)));
     const changed = touches.map((touch) => this.#guarded(touch.path, () => this.#touch(touch)));
     for (const copy of this.#batch.copies) rmSync(join(this.#batch.tmp, copy), { force: true });
     this.#parents.restoreModes();
-    flushFolders([...this.#touched], root);
-    return { removals: removed, placements: placed, touches: changed };
+    return { removals: removed, placements: placed, touches: changed, touched: [...this.#touched] };
   }
 
   #absolute(path: string): string {
@@ -170,7 +172,7 @@ class Applier {
 
   /** Whose names are to be flushed. */
   #noted(path: string, outcome: Outcome): Outcome {
-    if (outcome.status === 'done') this.#touched.add(dirname(this.#absolute(path)));
+    if (outcome.status === 'done') this.#touched.add(parentPath(path) ?? '');
     return outcome;
   }
 
@@ -215,7 +217,7 @@ class Applier {
       throw error;
     }
     this.#parents.forget(path);
-    this.#touched.delete(target);
+    this.#touched.delete(path);
     return { status: 'done', stat: undefined };
   }
 

@@ -60,7 +60,13 @@ export function decodePlaced(path: string, bytes: Uint8Array): Placed {
   const tag = reader.u8();
   const kind = KINDS[tag & 0x0f];
   if (kind === undefined) throw badEncoding('a placed row has an unknown kind');
-  const stat = { inode: reader.varint(), bytes: reader.varint(), mtimeMs: readFloat(reader), ctimeMs: readFloat(reader), mode: reader.u16() };
+  const stat = {
+    inode: reader.varint(),
+    bytes: reader.varint(),
+    mtimeMs: readFloat(reader),
+    ctimeMs: readFloat(reader),
+    mode: reader.u16(),
+  };
   const content = kind === 'file' ? Uint8Array.from(reader.raw(CONTENT_ID_BYTES)) : undefined;
   const target = kind === 'symlink' ? Uint8Array.from(reader.sized(LINK_TARGET_BYTES_MAX)) : undefined;
   const owner = (tag & 0x40) === 0 ? path : fromUtf8(reader.sized(KEY_BYTES_MAX));
@@ -90,7 +96,8 @@ export function placeRows(path: string, placed: Placed, previous: Placed | undef
   const same = previous?.content !== undefined && placed.content !== undefined && Buffer.compare(previous.content, placed.content) === 0;
   if (same) return rows;
   if (previous?.content !== undefined) rows.push({ type: 'del', key: keyspace.contentPathKey(previous.content, bytes) });
-  if (placed.content !== undefined) rows.push({ type: 'put', key: keyspace.contentPathKey(placed.content, bytes), value: keyspace.PRESENT });
+  if (placed.content !== undefined)
+    rows.push({ type: 'put', key: keyspace.contentPathKey(placed.content, bytes), value: keyspace.PRESENT });
   return rows;
 }
 

@@ -9,7 +9,7 @@ import {
   closeSync,
   constants,
   copyFileSync,
-  fdatasyncSync,
+  fdatasync,
   fstatSync,
   ftruncateSync,
   lstatSync,
@@ -24,7 +24,7 @@ import { systemCode } from '../base/errors.ts';
 import { CHUNK_BYTES_MAX, HASH_BYTES, MIB } from '../base/limits.ts';
 import { hash } from '../content/hash.ts';
 import { keepFloor } from './disk-floor.ts';
-import { diskStat } from './disk-stat.ts';
+import { diskStat, lstatOrNothing } from './disk-stat.ts';
 import { asIoError, openSource, OWNER_ONLY, readFully, readSmall, scratch, writeFile, writeFully } from './file-io.ts';
 import { flushFiles, flushFolders } from './flush.ts';
 
@@ -49,6 +49,9 @@ const FLUSH_EVERY_BYTES: number = 64 * MIB;
 const { O_CREAT, O_NOFOLLOW, O_RDONLY, O_RDWR, O_WRONLY } = constants;
 
 const unflushed = new Map<string, number>();
+const flushing = new Set<string>();
+/** The kernel tells of a lost write once: what a flush in the background was told is kept for the end. */
+const failedFlushes = new Map<string, Error>();
 const zeros: Buffer = Buffer.alloc(CHUNK_BYTES_MAX);
 const zeroHashes = new Map<number, Uint8Array>();
 
@@ -163,7 +166,7 @@ export function stagePart(
       Object.assign(run, { from, to: from + bytes, at });
     }
     writeRun();
-    flushNowAndThen(fd, input.name, written);
+    flushNowAndThen(input.tmp, input.name, written);
     return results;
   } catch (error) {
     throw asIoError('could not be written', input.name, error);
@@ -201,7 +204,7 @@ export function stageCopy(
       else writeFully(target, chunk, spans[index * 3 + 2]!);
       return true;
     });
-    if (target !== undefined) flushNowAndThen(target, input.name!, written);
+    if (target !== undefined) flushNowAndThen(input.tmp, input.name!, written);
     return results;
   } catch (error) {
     throw asIoError('could not be written', input.name ?? input.tmp, error);
@@ -212,26 +215,25 @@ export function stageCopy(
 }
 
 /**
- * Flushes contents and gives the large ones their whole names. The result has the files as they are now; a name that is
- * nowhere is not in it.
- * @throws {SamerootError} `IO_ERROR` if a flush fails; then the files are dropped, for nothing is known of their bytes
+ * Contents whose bytes the caller has flushed are complete: large ones get their whole name. What is not there is left out.
+ * @throws {SamerootError} `IO_ERROR` if a flush in the background failed; then the files are dropped, for nothing is known of their bytes
  */
 export function stageFinish(input: { tmp: string; whole: readonly string[]; parts: readonly string[] }): StagedFile[] {
-  const exists = (name: string): boolean => lstatSync(join(input.tmp, name), { throwIfNoEntry: false }) !== undefined;
-  const parts = input.parts.filter((name) => exists(name + PART));
-  const files = [...input.whole.filter(exists), ...parts.map((name) => name + PART)].map((name) => join(input.tmp, name));
   try {
-    flushFiles(files, input.tmp);
-    for (const name of parts) renameSync(join(input.tmp, name + PART), join(input.tmp, name));
-    flushFolders([input.tmp], input.tmp);
+    const failure = input.parts.map((name) => failedFlushes.get(name)).find((error) => error !== undefined);
+    if (failure !== undefined) throw failure;
+    for (const name of input.parts) {
+      if (lstatOrNothing(join(input.tmp, name + PART)) !== undefined) renameSync(join(input.tmp, name + PART), join(input.tmp, name));
+    }
+    if (input.parts.length > 0) flushFolders([input.tmp], input.tmp);
   } catch (error) {
     stageDiscard({ tmp: input.tmp, names: [...input.whole, ...input.parts] });
     throw asIoError('could not be flushed', input.tmp, error);
   }
-  for (const name of parts) unflushed.delete(name);
+  for (const name of input.parts) unflushed.delete(name);
   const done: StagedFile[] = [];
   for (const name of [...input.whole, ...input.parts]) {
-    const stats = lstatSync(join(input.tmp, name), { throwIfNoEntry: false });
+    const stats = lstatOrNothing(join(input.tmp, name));
     if (stats !== undefined) done.push({ name, inode: diskStat(stats).inode, bytes: stats.size, ctimeMs: stats.ctimeMs });
   }
   return done;
@@ -260,6 +262,7 @@ export function stageDuplicate(input: {
 export function stageDiscard(input: { tmp: string; names: readonly string[] }): void {
   for (const name of input.names) {
     unflushed.delete(name);
+    failedFlushes.delete(name);
     rmSync(join(input.tmp, name), { force: true });
     rmSync(join(input.tmp, name + PART), { force: true });
   }
@@ -275,10 +278,20 @@ function openPart(tmp: string, name: string, flags: number): number {
   }
 }
 
-function flushNowAndThen(fd: number, name: string, written: number): void {
+/** Begins a flush that goes on while more is written; the disk is never idle, and the last flush is short. */
+function flushNowAndThen(tmp: string, name: string, written: number): void {
   const waiting = (unflushed.get(name) ?? 0) + written;
-  if (waiting >= FLUSH_EVERY_BYTES) fdatasyncSync(fd);
-  unflushed.set(name, waiting >= FLUSH_EVERY_BYTES ? 0 : waiting);
+  unflushed.set(name, waiting);
+  if (waiting < FLUSH_EVERY_BYTES || flushing.has(name)) return;
+  unflushed.set(name, 0);
+  flushing.add(name);
+  // A descriptor of its own: those of the jobs are closed before it is done.
+  const fd = openPart(tmp, name, O_RDONLY);
+  fdatasync(fd, (error) => {
+    closeSync(fd);
+    flushing.delete(name);
+    if (error !== null) failedFlushes.set(name, error);
+  });
 }
 
 function hashOfMaybeZeros(bytes: Buffer): Uint8Array {

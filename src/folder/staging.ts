@@ -14,6 +14,7 @@ import { HASH_BYTES } from '../base/limits.ts';
 import type { Clock } from '../base/world.ts';
 import { contentHash, contentLevel, EMPTY_CONTENT, type ContentId } from '../content/content-list.ts';
 import type { DiskThread } from './disk-thread.ts';
+import { makeDurable } from './durable.ts';
 import { OWN_FOLDER } from './paths.ts';
 
 export interface StagingOptions {
@@ -55,6 +56,7 @@ interface Staged {
   claimed: boolean;
 }
 
+const STAGING = `${OWN_FOLDER}/tmp`;
 const UNUSED_MS_MAX = 7 * 86_400_000;
 const VERIFY_NAMES_PER_JOB = 512;
 
@@ -71,7 +73,7 @@ export class Staging {
 
   private constructor(options: StagingOptions) {
     this.#options = options;
-    this.#tmp = join(options.root, OWN_FOLDER, 'tmp');
+    this.#tmp = join(options.root, STAGING);
   }
 
   /**
@@ -213,11 +215,15 @@ export class Staging {
   async #finishNames(whole: readonly string[], parts: readonly string[]): Promise<void> {
     if (whole.length + parts.length === 0) return;
     try {
+      const files = [...whole, ...parts.map((name) => `${name}.part`)].map((name) => `${STAGING}/${name}`);
+      // Not in the write thread: it stages the next contents meanwhile.
+      await makeDurable(this.#options.root, files, [STAGING]);
       const flushed = await this.#options.writeThread.call('stageFinish', { tmp: this.#tmp, whole, parts });
       for (const { name, inode } of flushed) this.#files.set(name, { inode, complete: true, claimed: false });
       for (const name of parts) this.#parts.delete(name);
     } catch (error) {
       for (const name of [...whole, ...parts]) this.#forget(name);
+      await this.#options.writeThread.call('stageDiscard', { tmp: this.#tmp, names: [...whole, ...parts] });
       throw error;
     }
   }

@@ -320,7 +320,7 @@ export class Session {
   #settleIfEqual(): boolean {
     if (!this.inSync) return false;
     this.#containsNow(this.#peerRoot, this.#peerRootOrder);
-    if (this.#outgoing === undefined) this.#sent = this.#head;
+    this.#sent = this.#head;
     this.#relayAtMs = undefined;
     this.#staleAtMs = undefined;
     this.#staleMs = STALE_MS_FIRST;

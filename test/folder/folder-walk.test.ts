@@ -85,10 +85,11 @@ describe('FolderWalk', () => {
     );
   });
 
-  it('leaves out our own folder at the top, and what is ignored', () => {
+  it('leaves out our own folder, and what is ignored; that of a share inside is reported', () => {
     fill([['.sameroot', 'db'], ['x', '.sameroot', 'y'], ['skip', 'in'], ['a.o']]);
-    const { paths } = walkAll(new FolderWalk(root, new IgnoreRules('skip/\n*.o')), 10);
-    expect(paths).toEqual(['x', 'x/.sameroot', 'x/.sameroot/y']);
+    const { paths, problems } = walkAll(new FolderWalk(root, new IgnoreRules('skip/\n*.o')), 10);
+    expect(paths).toEqual(['x']);
+    expect(problems.map(({ path, code }) => [path, code])).toEqual([['x/.sameroot', 'FOLDER_NESTED']]);
   });
 
   it('does not follow links, not even on the way to a start', () => {

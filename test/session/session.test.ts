@@ -2,8 +2,12 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { byteKey, compareBytes, fromByteKey, utf8 } from '../../src/base/bytes.ts';
 import { ENTRIES_WINDOW_BYTES } from '../../src/base/limits.ts';
+import { hash } from '../../src/content/hash.ts';
 import { equalEntries } from '../../src/entry/entry.ts';
 import { encodeEntry } from '../../src/entry/entry-codec.ts';
+import type { SessionEffect, SessionEvent } from '../../src/session/session.ts';
+import { entriesBytes } from '../../src/session/streams.ts';
+import type { Message } from '../../src/wire/messages.ts';
 import { World, type End, type Host } from './mesh.ts';
 
 type Action =
@@ -365,6 +369,168 @@ describe('a session', () => {
       }),
       { numRuns: 100 },
     );
+  });
+});
+
+describe('a session by itself', () => {
+  /** One side, at rest and in sync; what the other says is made up. */
+  function alone(): { world: World; a: Host; b: Host; step: (event: SessionEvent) => SessionEffect[] } {
+    const { world, a, b } = acquainted(20);
+    const session = a.newSession(b, a.hello(b), b.hello(a));
+    session.step({ type: 'start' }, 0);
+    return { world, a, b, step: (event) => session.step(event, world.nowMs) };
+  }
+
+  const says = (message: Message): SessionEvent => ({ type: 'message', message });
+  const roots = (effects: readonly SessionEffect[], type: 'contains' | 'confirmed'): string[] =>
+    effects.flatMap((effect) => (effect.type === type ? [byteKey(effect.root)] : []));
+  const sends = (effects: readonly SessionEffect[]): Message[] =>
+    effects.flatMap((effect) => (effect.type === 'send' ? [effect.message] : []));
+  const refused = expect.objectContaining({ code: 'BAD_MESSAGE' });
+  const entries = (base: Uint8Array, root: Uint8Array): Message => ({
+    type: 'entries',
+    base,
+    root,
+    walk: 0,
+    items: [{ key: utf8('f/x'), entry: utf8('x') }],
+    inline: [],
+  });
+
+  it('tells its root to a peer that wants a walk although the roots are equal', () => {
+    const { a, step } = alone();
+    expect(sends(step(says({ type: 'walk-request' })))).toEqual([{ type: 'root', root: a.root }]);
+  });
+
+  it('tells the head after a stream that is older than what it told before', () => {
+    const { world, a, step } = alone();
+    world.inline = () => ({ hash: new Uint8Array(32), bytes: new Uint8Array(100_000) });
+    a.write(...Array.from({ length: 100 }, (_, at) => nameOf(at)));
+    const first = a.announced;
+    const parts = sends(step({ type: 'head', head: first, local: true }));
+    expect(parts.length).toBeGreaterThan(3);
+    expect(parts.some((part) => part.type === 'entries' && part.root !== undefined)).toBe(false);
+    a.write(nameOf(1_000));
+    expect(sends(step({ type: 'head', head: a.announced, local: false }))).toEqual([{ type: 'root', root: a.root }]);
+    step(says({ type: 'root', root: a.root }));
+    const rest: Message[] = [...parts];
+    // An array grows while it is gone through.
+    for (const part of rest) if (part.type === 'entries') rest.push(...sends(step(says({ type: 'grant', bytes: entriesBytes(part) }))));
+    const last = rest.at(-2);
+    if (last?.type !== 'entries') throw new Error('the stream did not end');
+    expect(last.root).toEqual(first.root);
+    expect(rest.at(-1)).toEqual({ type: 'root', root: a.root });
+  });
+
+  it('learns from an old root of its own that both contain it, and says so', () => {
+    const { a, step } = alone();
+    a.write(nameOf(1));
+    const first = a.announced;
+    step({ type: 'head', head: first, local: true });
+    a.write(nameOf(2));
+    step({ type: 'head', head: a.announced, local: true });
+    const effects = step(says({ type: 'root', root: first.root }));
+    expect(roots(effects, 'confirmed')).toEqual([byteKey(first.root)]);
+    expect(roots(effects, 'contains')).toEqual([byteKey(first.root)]);
+    expect(sends(effects)).toEqual([{ type: 'ack', root: first.root }]);
+    // Said once, and nothing older after it.
+    expect(step(says({ type: 'ack', root: first.root }))).toEqual([]);
+  });
+
+  it('does not go back to a root that was named earlier and is settled later', () => {
+    const { a, step } = alone();
+    const base = a.root;
+    const older = hash('root', utf8('older'));
+    const offers = step(says(entries(base, older)));
+    a.write(nameOf(1));
+    step({ type: 'head', head: a.announced, local: false });
+    expect(roots(step(says({ type: 'root', root: a.root })), 'contains')).toEqual([byteKey(a.root)]);
+    const [offer] = offers.filter((effect) => effect.type === 'offer');
+    const effects = step({ type: 'applied', offer: offer!.offer, failed: false });
+    expect(roots(effects, 'contains')).toEqual([]);
+    expect(sends(effects).map(({ type }) => type)).toEqual(['grant', 'ack']);
+    // But it is contained: a stream may follow on it.
+    const next = step(says(entries(older, hash('root', utf8('newer')))));
+    const [other] = next.filter((effect) => effect.type === 'offer');
+    expect(sends(step({ type: 'applied', offer: other!.offer, failed: false })).map(({ type }) => type)).toEqual(['grant', 'ack']);
+  });
+
+  it('does not confirm what was never its root, nor an older one than it knows of', () => {
+    const { a, step } = alone();
+    const first = a.root;
+    a.write(nameOf(1));
+    step({ type: 'head', head: a.announced, local: true });
+    expect(step(says({ type: 'ack', root: hash('root', utf8('any')) }))).toEqual([]);
+    expect(roots(step(says({ type: 'ack', root: a.root })), 'confirmed')).toEqual([byteKey(a.root)]);
+    expect(step(says({ type: 'ack', root: first }))).toEqual([]);
+  });
+
+  it('does not acknowledge a stream that follows on nothing it contains, and wants a walk', () => {
+    const { world, step } = alone();
+    const offers = step(says(entries(hash('root', utf8('unknown')), hash('root', utf8('next')))));
+    const [offer] = offers.filter((effect) => effect.type === 'offer');
+    expect(sends(step({ type: 'applied', offer: offer!.offer, failed: false })).map(({ type }) => type)).toEqual(['grant']);
+    world.nowMs += 2_000;
+    expect(sends(step({ type: 'tick' })).map(({ type }) => type)).toEqual(['walk']);
+  });
+
+  it('refuses what does not belong into a session, or not now', () => {
+    const walk: Message = { type: 'walk', id: 7, merge: true, root: new Uint8Array(32), ranges: [], wants: [], more: false };
+    const odd: Message[] = [
+      { type: 'hold' },
+      { type: 'fetched', id: 1, gone: [] },
+      walk,
+      { type: 'grant', bytes: 1 },
+      { type: 'entries', base: undefined, root: undefined, walk: 0, items: [], inline: [] },
+    ];
+    for (const message of odd) expect(() => alone().step(says(message))).toThrow(refused);
+    expect(() => {
+      const { step } = alone();
+      for (let at = 0; at < 20; at++)
+        step(
+          says({
+            type: 'entries',
+            base: undefined,
+            root: undefined,
+            walk: 0,
+            items: [{ key: utf8('f/x'), entry: new Uint8Array(2_000_000) }],
+            inline: [],
+          }),
+        );
+    }).toThrow(expect.objectContaining({ code: 'LIMIT_EXCEEDED' }));
+  });
+
+  it('lets the other side begin a walk only when the last one is dealt with', () => {
+    const { world, a, b } = acquainted(200);
+    for (const host of world.hosts) host.cursors.clear();
+    world.inline = () => undefined;
+    b.write(...Array.from({ length: 200 }, (_, at) => nameOf(at)));
+    const session = b.newSession(a, b.hello(a), a.hello(b));
+    const begin = (id: number): SessionEffect[] =>
+      session.step(
+        says({
+          type: 'walk',
+          id,
+          merge: true,
+          root: a.root,
+          ranges: [{ from: undefined, to: undefined, level: -1, items: [] }],
+          wants: [],
+          more: false,
+        }),
+        0,
+      );
+    expect(sends(begin(1)).map(({ type }) => type)).toEqual(['walk', 'entries']);
+    // All is sent: another may begin, but not with the id of the first in the middle of it.
+    expect(sends(begin(3)).map(({ type }) => type)).toEqual(['walk', 'entries']);
+    for (let id = 5; id < 1_000; id += 2) {
+      try {
+        begin(id);
+      } catch (error) {
+        // The window closes over what nobody grants: then the findings of the last walk are still to be sent.
+        expect(error).toEqual(refused);
+        return;
+      }
+    }
+    throw new Error('walks without end');
   });
 });
 
