@@ -2,7 +2,8 @@
  * What happens to entries from a peer: check, fetch the contents that are not here, flush them, merge the entries in
  * one commit, show the result on disk. In this order, so that a root never covers bytes that this host does not hold.
  *
- * Groups form by themselves: while one group is flushed and committed, the contents of the next arrive.
+ * Two stages, each with groups that form by themselves: while one group is committed and shown, the next is flushed, and
+ * the contents of the one after that arrive.
  */
 import { equalBytes } from '../base/bytes.ts';
 import { messageOf, SamerootError, type ErrorCode } from '../base/errors.ts';
@@ -68,6 +69,9 @@ export interface IntakeOptions {
 export class Intake {
   readonly #options: IntakeOptions;
   #ready: Arrival[] = [];
+  #flushing: Promise<void> | undefined;
+  /** Flushed, not yet committed. */
+  readonly #flushed: Arrival[] = [];
   #landing: Promise<void> | undefined;
   #pending = 0;
   readonly totals = { entries: 0, entriesDone: 0 };
@@ -167,7 +171,6 @@ export class Intake {
 
   #problemOf(key: Uint8Array, entry: Entry): ErrorCode | undefined {
     const limit = this.#options.clock.wallMs() + CLOCK_AHEAD_MS_MAX;
-    // The stamp of a birth is the file's own time, which may be anything.
     if (entry.versions.some(({ stamp }) => stamp.wallMs > limit)) return 'CLOCK_AHEAD';
     return this.#options.landing.keyProblem(key, entry);
   }
@@ -201,18 +204,33 @@ export class Intake {
 
   #land(arrival: Arrival): void {
     this.#ready.push(arrival);
-    this.#landing ??= this.#landAll();
+    this.#flushing ??= this.#flushAll();
   }
 
-  async #landAll(): Promise<void> {
+  /** First stage: what is ready is flushed, group by group, while the group before is committed and shown. */
+  async #flushAll(): Promise<void> {
     // Entries that became ready in the same tick go into one group.
     await Promise.resolve();
     while (this.#ready.length > 0) {
       const group = this.#ready.splice(0, GROUP_ENTRIES_MAX);
-      await this.#landGroup(group);
-      this.#options.onLanded();
+      try {
+        await this.#finish(group);
+        this.#flushed.push(...group);
+        this.#landing ??= this.#landAll();
+      } catch (error) {
+        for (const arrival of group) this.#fail(arrival, error);
+      }
     }
     // In the same tick as the last look: what becomes ready a tick later starts anew and is not left lying.
+    this.#flushing = undefined;
+  }
+
+  /** Second stage. */
+  async #landAll(): Promise<void> {
+    while (this.#flushed.length > 0) {
+      await this.#landGroup(this.#flushed.splice(0, GROUP_ENTRIES_MAX));
+      this.#options.onLanded();
+    }
     this.#landing = undefined;
     // A local commit may have slipped in after the last group: it was told to wait for us.
     this.#options.onLanded();
@@ -221,7 +239,6 @@ export class Intake {
   async #landGroup(group: readonly Arrival[]): Promise<void> {
     let landed: readonly Arrival[] = group;
     try {
-      await this.#finish(group);
       landed = await this.#commit(group);
       await this.#options.landing.project(landed.map(({ key }) => key));
     } catch (error) {

@@ -65,7 +65,7 @@ const actions: fc.Arbitrary<Action[]> = fc.array(
     bytes: fc.oneof(fc.integer({ min: 1, max: MIB }), fc.constantFrom(3 * MIB, FETCH_WINDOW_BYTES, FETCH_WINDOW_BYTES + 1)),
     mask: fc.integer({ min: 1, max: 15 }),
   }),
-  { maxLength: 120 },
+  { maxLength: 120, size: 'max' },
 );
 
 describe('the plan of fetches', () => {
@@ -110,7 +110,7 @@ describe('the plan of fetches', () => {
             }
             expect(new Set(pieces).size).toBe(pieces.length);
             const after = model.bytesUnderWay(peer);
-            expect(after <= FETCH_WINDOW_BYTES || (before === 0 && pieces.length === 1)).toBe(true);
+            expect(pieces.length === 0 || after <= FETCH_WINDOW_BYTES || (before === 0 && pieces.length === 1)).toBe(true);
             // Nothing waits for a peer that has nothing to do.
             if (before === 0 && waiting.length > 0) expect(pieces.length).toBeGreaterThan(0);
           } else if (asked.length > 0) {
@@ -146,7 +146,7 @@ describe('the plan of fetches', () => {
         expect(model.pieces.size).toBe(0);
         expect(plan.pendingPieces).toBe(0);
       }),
-      { numRuns: 1_000 },
+      { numRuns: 400 },
     );
   });
 

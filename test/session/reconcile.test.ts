@@ -188,8 +188,8 @@ describe('what a walk costs', () => {
       [model(1_200, true), some, 5],
       [model(1_200, false), some, 1],
       [model(1_200, false), disjoint, 5],
-      // More pages in one range than a message may list.
-      [model(2_600, true), disjoint, 1],
+      // More pages in one range than a message may list, and not only leaf pages.
+      [model(4_500, true), disjoint, 1],
     ];
     for (const [all, other, bits] of cases) {
       const sides = [new Side(all, bits), new Side(other(all), bits)] as const;

@@ -7,7 +7,7 @@ import { equalEntries } from '../../src/entry/entry.ts';
 import { encodeEntry } from '../../src/entry/entry-codec.ts';
 import type { SessionEffect, SessionEvent } from '../../src/session/session.ts';
 import { entriesBytes } from '../../src/session/streams.ts';
-import type { Message } from '../../src/wire/messages.ts';
+import type { Message, MessageOf } from '../../src/wire/messages.ts';
 import { World, type End, type Host } from './mesh.ts';
 
 type Action =
@@ -199,6 +199,7 @@ describe('a session', () => {
       for (const host of world.hosts) host.cursors.clear();
       a.write(nameOf(3), nameOf(1_000));
       b.write(nameOf(200), nameOf(2_000));
+      const roots = [byteKey(a.root), byteKey(b.root)];
       world.connect(a, b);
       world.settle();
       expectEqual(world);
@@ -211,6 +212,9 @@ describe('a session', () => {
       // Nobody knows who is ahead: what is otherwise goes both ways.
       expect(sent('b')).toEqual(keysOf([3, 200, 1_000]));
       expect(sent('a')).toEqual(keysOf([3, 200, 2_000]));
+      // What came is acknowledged, by the root that the walk was made of.
+      const acks = world.sent.flatMap(({ message }) => (message.type === 'ack' ? [byteKey(message.root)] : []));
+      expect(acks.sort()).toEqual(roots.sort());
     }
   });
 
@@ -471,6 +475,36 @@ describe('a session by itself', () => {
     expect(sends(step({ type: 'applied', offer: offer!.offer, failed: false })).map(({ type }) => type)).toEqual(['grant']);
     world.nowMs += 2_000;
     expect(sends(step({ type: 'tick' })).map(({ type }) => type)).toEqual(['walk']);
+  });
+
+  it('walks again only when both have dealt with what the last walk found', () => {
+    for (const waitsFor of ['grant', 'stream'] as const) {
+      const { world, a, b } = acquainted(20);
+      a.cursors.clear();
+      b.cursors.clear();
+      b.write(nameOf(3));
+      const session = a.newSession(b, a.hello(b), b.hello(a));
+      const at = (event: SessionEvent, ms = 0): string[] => sends(session.step(event, (world.nowMs += ms))).map(({ type }) => type);
+      const settle = (message: Message, failed: boolean): void => {
+        const [offer] = session.step(says(message), world.nowMs).filter((effect) => effect.type === 'offer');
+        session.step({ type: 'applied', offer: offer!.offer, failed }, world.nowMs);
+      };
+      const found: Message = { ...(entries(b.root, b.root) as MessageOf<'entries'>), base: undefined, walk: 1 };
+      expect(at({ type: 'start' })).toEqual(['walk']);
+      const answer: Message = { type: 'walk', id: 1, merge: true, root: b.root, ranges: [], wants: [], more: false };
+      const sent = sends(session.step(says(answer), world.nowMs)).find((message) => message.type === 'entries')!;
+      const grant: Message = { type: 'grant', bytes: entriesBytes(sent) };
+      // A stream fails; the walk's own streams are not over.
+      if (waitsFor === 'grant') settle(found, true);
+      else {
+        session.step(says(grant), world.nowMs);
+        settle(entries(a.root, hash('root', utf8('any'))), true);
+      }
+      for (let minute = 0; minute < 5; minute++) expect(at({ type: 'tick' }, 60_000)).toEqual([]);
+      if (waitsFor === 'grant') session.step(says(grant), world.nowMs);
+      else settle(found, true);
+      expect(at({ type: 'tick' }, 2_000)).toEqual(['walk']);
+    }
   });
 
   it('refuses what does not belong into a session, or not now', () => {
