@@ -59,7 +59,7 @@ export class FetchPlan {
     if (!this.#sources.delete(peer)) return [];
     const lost: Piece[] = [];
     // All pieces, not only those in its lists: what another peer is serving now would have come back to this one.
-    for (const tracked of [...this.#tracked.values()]) {
+    for (const tracked of this.#tracked.values()) {
       if (tracked.sources.has(peer) && this.#lose(tracked, peer)) lost.push(tracked.piece);
     }
     return lost;
