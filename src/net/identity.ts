@@ -4,7 +4,7 @@
  * Invariant: `nodeId` is the SHA-256 of the public key (SPKI, DER) and nothing else; name, dates and signature of the
  * certificate mean nothing to anybody. The private key is written once, readable by its owner only, and never half.
  *
- * Why SHA-256 and not the BLAKE3 of everything else: `openssl` can show it (docs/PROTOCOL-transport.md has the line).
+ * Why SHA-256 and not the BLAKE3 of everything else: `openssl` can show it (docs/PROTOCOL.md has the line).
  */
 import { createHash, createPrivateKey, createPublicKey, KeyObject, sign, verify, webcrypto, X509Certificate } from 'node:crypto';
 import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises';

@@ -7,7 +7,7 @@
  * Zero mask: RFC 6455 makes a client XOR its payload with 4 random bytes, to keep a script in a browser from choosing
  * the bytes that an old proxy on the way sees. No script chooses ours, and no proxy sees them: they are inside TLS, or
  * on loopback. So the mask is zero, which ws passes through without touching the payload on either side:
- * docs/PROTOCOL-transport.md has the figures.
+ * docs/PROTOCOL.md has the figures.
  */
 import { Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { Socket, type Server } from 'node:net';
@@ -28,7 +28,7 @@ import { formatAddress, ignoreError, plainLinks, tlsLinks, type Link, type LinkM
 import type { Address, Channel, Listener, ListenOptions, Transport } from './transport.ts';
 import { WsChannel } from './ws-channel.ts';
 
-/** The number is the version of everything in docs/PROTOCOL-transport.md. */
+/** The number is the version of everything in docs/PROTOCOL.md. */
 const PATH = '/sameroot/1';
 const PORT_MAX = 65_535;
 const GOING_AWAY = 1001;
