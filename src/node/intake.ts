@@ -69,7 +69,7 @@ export interface IntakeOptions {
 export class Intake {
   readonly #options: IntakeOptions;
   #ready: Arrival[] = [];
-  #flushing: Promise<void> | undefined;
+  #flushing = false;
   /** Flushed, not yet committed. */
   readonly #flushed: Arrival[] = [];
   #landing: Promise<void> | undefined;
@@ -204,11 +204,12 @@ export class Intake {
 
   #land(arrival: Arrival): void {
     this.#ready.push(arrival);
-    this.#flushing ??= this.#flushAll();
+    if (!this.#flushing) void this.#flushAll();
   }
 
   /** First stage: what is ready is flushed, group by group, while the group before is committed and shown. */
   async #flushAll(): Promise<void> {
+    this.#flushing = true;
     // Entries that became ready in the same tick go into one group.
     await Promise.resolve();
     while (this.#ready.length > 0) {
@@ -222,7 +223,7 @@ export class Intake {
       }
     }
     // In the same tick as the last look: what becomes ready a tick later starts anew and is not left lying.
-    this.#flushing = undefined;
+    this.#flushing = false;
   }
 
   /** Second stage. */

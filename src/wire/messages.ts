@@ -85,7 +85,7 @@ export type Message =
       readonly items: readonly EntryItem[];
       readonly inline: readonly InlineChunk[];
     }
-  /** The receiver has dealt with so many bytes of `entries`. */
+  /** The receiver has dealt with so many bytes of `entries`, counted as `entriesBytes` does. */
   | { readonly type: 'grant'; readonly bytes: number }
   | { readonly type: 'walk-request' }
   | {
@@ -94,8 +94,9 @@ export type Message =
       /** False: the differences are only listed, nothing is sent to be merged. */
       readonly merge: boolean;
       readonly root: Uint8Array;
+      /** In key order, disjoint; only the first may be unbounded below, only the last above. */
       readonly ranges: readonly WalkRange[];
-      /** Keys whose entries the sender wants; differing or unknown here. */
+      /** Keys whose entries the sender wants, in order; differing or unknown here. */
       readonly wants: readonly Uint8Array[];
       /** More ranges of the sender are still to come. */
       readonly more: boolean;
