@@ -40,6 +40,8 @@ export interface BodyParts {
   readonly problems: IntakeProblems;
   /** Peers that are connected now. */
   readonly connected: () => Iterable<string>;
+  /** A peer and all others with its root. */
+  readonly sourcesLike: (peer: string) => Iterable<string>;
   /** Trees that sessions may still need. */
   readonly heldTrees: () => readonly Tree[];
   /** Entries of peers are committed and on disk. */
@@ -57,7 +59,8 @@ export async function makeBody(parts: BodyParts): Promise<Body> {
   const fetch = (content: Uint8Array, bytes: number): Promise<void> => fetcher.fetch(content, bytes, folder.target, parts.connected());
   const landing = makeLanding({ replica, folder, records, members, blobs: new BlobTarget(store, chunks), fetch, log });
   const onProblem: IntakeProblems['add'] = (code, key, message) => problems.add(code, key, message);
-  const intake = new Intake({ replica, fetcher, landing, clock: realClock, log, onProblem, onLanded: parts.onLanded });
+  const { sourcesLike, onLanded } = parts;
+  const intake = new Intake({ replica, fetcher, landing, clock: realClock, log, sourcesLike, onProblem, onLanded });
   const conflicts = new Conflicts(replica);
   const collector = new Collector(replica, log, parts.heldTrees);
   return { replica, folder, members, records, fetcher, intake, landing, conflicts, collector };

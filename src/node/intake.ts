@@ -61,6 +61,8 @@ export interface IntakeOptions {
   readonly landing: Landing;
   readonly clock: Clock;
   readonly log: Log;
+  /** This peer and all others that have the same contents: what it offers may come from any of them. */
+  readonly sourcesLike: (peer: string) => Iterable<string>;
   readonly onProblem: (code: ErrorCode, key: Uint8Array, message: string) => void;
   /** A group is committed and on disk. */
   readonly onLanded: () => void;
@@ -193,7 +195,7 @@ export class Intake {
     if (file) arrival.staged.push(value.content);
     if (file && inlined.has(contentKey(value.content))) return;
     if (equalBytes(value.content, EMPTY_CONTENT)) return;
-    await this.#options.fetcher.fetch(value.content, value.bytes, file ? files : blobs, [arrival.peer]);
+    await this.#options.fetcher.fetch(value.content, value.bytes, file ? files : blobs, this.#options.sourcesLike(arrival.peer));
   }
 
   #fail(arrival: Arrival, error: unknown): void {

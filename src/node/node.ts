@@ -164,6 +164,7 @@ class RunningNode implements NodeApi {
       pins: await this.#membership.pins(),
       problems: this.#problems,
       connected: () => this.#peers.links.keys(),
+      sourcesLike: (peer) => this.#sourcesLike(peer),
       heldTrees: () => [...this.#peers.links.values()].flatMap((link) => link.session?.trees ?? []),
       onLanded: () => this.#announce(),
     });
@@ -302,7 +303,10 @@ class RunningNode implements NodeApi {
     this.#emit({ type: 'peer', nodeId: hello.nodeId, name: hello.name, connected: true });
     this.#emit({ type: 'transfer', phase: 'initialise', peer: hello.nodeId, detail: { root: toHex(hello.root) } });
     // The session is made after this; what happened since our hello is told then.
-    setImmediate(() => this.#tell(link, false));
+    setImmediate(() => {
+      this.#tell(link, false);
+      this.#rootMoved(link);
+    });
   }
 
   #linkClosed(link: PeerLink): void {
@@ -344,14 +348,20 @@ class RunningNode implements NodeApi {
     this.#stateMayHaveChanged();
   }
 
-  /** Peers with one root have the same contents: what is being fetched from one may come from the other too. */
+  /** What is being fetched from one peer may come from another with the same root too. */
   #rootMoved(link: PeerLink): void {
-    const root = link.session?.peerRoot;
-    if (root === undefined) return;
-    for (const other of this.#peers.links.values()) {
-      if (other === link || other.session === undefined || !equalBytes(other.session.peerRoot, root)) continue;
-      this.#body!.fetcher.sameContents(link.nodeId!, other.nodeId!);
+    for (const other of this.#sourcesLike(link.nodeId!)) {
+      if (other !== link.nodeId) this.#body!.fetcher.sameContents(link.nodeId!, other);
     }
+  }
+
+  /** Peers with one root have the same contents. */
+  #sourcesLike(peer: string): string[] {
+    const root = this.#peers.links.get(peer)?.session?.peerRoot;
+    if (root === undefined) return [peer];
+    return [...this.#peers.links]
+      .filter(([, { session }]) => session !== undefined && equalBytes(session.peerRoot, root))
+      .map(([nodeId]) => nodeId);
   }
 
   #confirmed(link: PeerLink, root: Uint8Array): void {

@@ -91,6 +91,7 @@ class World {
       landing,
       clock: this.clock,
       log: silentLog,
+      sourcesLike: (peer) => [peer],
       onProblem: (code, key) => this.problems.push({ code, key: byteKey(key) }),
       onLanded: () => this.landed++,
     });
