@@ -191,11 +191,13 @@ export class Folder implements AsyncDisposable {
     return this.#reader.readChunks(content, wanted);
   }
 
-  /** The bytes of a small file's winner, if the file still has them. */
-  inline(item: { readonly key: Uint8Array; readonly entry: Uint8Array }): { hash: Uint8Array; bytes: Uint8Array } | undefined {
+  /** The bytes of a small file's winner, if the file still has them and the entry `known` over there has others. */
+  inline(item: { readonly entry: Uint8Array }, known: Uint8Array | undefined): { hash: Uint8Array; bytes: Uint8Array } | undefined {
     const value = view(decodeEntry(item.entry)).winner?.version.value;
     if (value?.kind !== 'file' || value.bytes === 0 || value.bytes > INLINE_BYTES_MAX || contentLevel(value.content) !== 0)
       return undefined;
+    const there = known === undefined ? [] : decodeEntry(known).versions.map((version) => version.value);
+    if (there.some((other) => other.kind === 'file' && equalBytes(other.content, value.content))) return undefined;
     // A file that was only moved keeps its time, and its bytes are on the other side already.
     if (this.#options.clock.wallMs() - value.mtimeMs > INLINE_AGE_MS_MAX) return undefined;
     const path = this.#index.path(value.content);

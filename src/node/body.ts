@@ -11,7 +11,7 @@ import { BlobTarget } from './blob-target.ts';
 import { Conflicts } from './conflicts.ts';
 import { Fetcher } from './fetcher.ts';
 import { Intake, type Landing } from './intake.ts';
-import { makeLanding } from './landing.ts';
+import { makeLanding, type Showing } from './landing.ts';
 import { Members } from './members.ts';
 import type { NodeOptions } from './node-api.ts';
 import type { IntakeProblems } from './problems.ts';
@@ -25,7 +25,7 @@ export interface Body {
   readonly records: Records;
   readonly fetcher: Fetcher;
   readonly intake: Intake;
-  readonly landing: Landing;
+  readonly landing: Landing & Showing;
   readonly conflicts: Conflicts;
   readonly collector: Collector;
 }

@@ -11,6 +11,7 @@ import type { Folder } from '../folder/folder.ts';
 import type { MissingContent } from '../folder/materialise.ts';
 import { pathOfKey } from '../folder/paths.ts';
 import type { Replica } from '../replica/replica.ts';
+import { realClock } from './world.ts';
 import type { BlobTarget } from './blob-target.ts';
 import type { Landing } from './intake.ts';
 import { isMemberKey, type Members } from './members.ts';
@@ -18,6 +19,8 @@ import { isRecordKey, type Records } from './records.ts';
 
 const RETRY_MS_FIRST = 200;
 const RETRY_MS_MAX = 10_000;
+/** How long acknowledgements wait for a path that can not be shown at once: it was just changed here, say. */
+const UNSHOWN_MS_MAX = 5_000;
 
 export interface LandingParts {
   readonly replica: Replica;
@@ -30,7 +33,15 @@ export interface LandingParts {
   readonly log: Log;
 }
 
-export function makeLanding(parts: LandingParts): Landing {
+/** What is committed and not on disk yet. */
+export interface Showing {
+  /** Something has just been committed and is not on disk yet. What can not be shown for longer is a problem of its path only. */
+  readonly unshown: boolean;
+  /** Resolves when nothing is `unshown`. */
+  shown(): Promise<void>;
+}
+
+export function makeLanding(parts: LandingParts): Landing & Showing {
   const { folder, records, members } = parts;
   const retries = new Retries(parts);
   folder.restore = (keys) => retries.project(keys);
@@ -43,6 +54,10 @@ export function makeLanding(parts: LandingParts): Landing {
     todoRows: (key, entry) => (pathOfKey(key) === undefined ? [] : folder.todoRows(key, entry)),
     project: (keys) => retries.project(keys.filter((key) => pathOfKey(key) !== undefined)),
     close: () => retries.close(),
+    get unshown() {
+      return retries.unshown;
+    },
+    shown: () => retries.shown(),
   };
 }
 
@@ -61,7 +76,9 @@ function keyProblem(key: Uint8Array, entry: Entry, members: Members): ErrorCode 
 /** Keys that are committed but not yet on disk are tried again, with growing pauses, until they are. */
 class Retries {
   readonly #parts: LandingParts;
-  readonly #waiting = new Set<string>();
+  /** Since when. */
+  readonly #waiting = new Map<string, number>();
+  readonly #watchers = new Set<() => void>();
   #timer: NodeJS.Timeout | undefined;
   #pauseMs = RETRY_MS_FIRST;
   #closed = false;
@@ -74,18 +91,38 @@ class Retries {
   async project(keys: readonly Uint8Array[]): Promise<void> {
     if (keys.length === 0) return;
     // Waiting until shown, so that a failure on the way leaves none behind.
-    for (const key of keys) this.#waiting.add(byteKey(key));
+    for (const key of keys) if (!this.#waiting.has(byteKey(key))) this.#waiting.set(byteKey(key), realClock.monotonicMs());
     try {
       const first = await this.#attempt(keys);
       if (first.missing.length > 0 && (await this.#bring(first.missing))) await this.#attempt(first.left);
     } finally {
       this.#retryLater();
+      if (!this.unshown) for (const done of this.#watchers) done();
     }
+  }
+
+  get unshown(): boolean {
+    const nowMs = realClock.monotonicMs();
+    return [...this.#waiting.values()].some((sinceMs) => nowMs - sinceMs < UNSHOWN_MS_MAX);
+  }
+
+  async shown(): Promise<void> {
+    if (!this.unshown) return;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        this.#watchers.delete(done);
+        resolve();
+      };
+      const timer = setTimeout(done, UNSHOWN_MS_MAX);
+      this.#watchers.add(done);
+    });
   }
 
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
+    for (const done of this.#watchers) done();
   }
 
   async #attempt(keys: readonly Uint8Array[]): Promise<{ left: Uint8Array[]; missing: readonly MissingContent[] }> {
@@ -130,7 +167,7 @@ class Retries {
   async #retry(): Promise<void> {
     const before = this.#waiting.size;
     try {
-      await this.project([...this.#waiting].map(fromByteKey));
+      await this.project([...this.#waiting.keys()].map(fromByteKey));
     } catch (error) {
       this.#parts.log.warn('paths can not be shown', { error: messageOf(error) });
     }

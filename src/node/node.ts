@@ -24,7 +24,7 @@ import type { Hello } from '../session/handshake.ts';
 import * as keyspace from '../store/keyspace.ts';
 import { openLevelStore } from '../store/level-store.ts';
 import type { Store } from '../store/store.ts';
-import { PROTOCOL_VERSION } from '../wire/messages.ts';
+import { PROTOCOL_VERSION, type EntryItem, type InlineChunk } from '../wire/messages.ts';
 import { selectPeers, waitForPeers } from './barrier.ts';
 import { closeBody, makeBody, type Body } from './body.ts';
 import { Confirmations } from './confirmations.ts';
@@ -92,6 +92,7 @@ class RunningNode implements NodeApi {
   #closing: Promise<void> | undefined;
   #pull: NodeJS.Timeout | undefined;
   #lastState = '';
+  #announcing = false;
 
   constructor(options: NodeOptions, log: Log, store: Store, identity: Identity) {
     this.#options = options;
@@ -253,7 +254,7 @@ class RunningNode implements NodeApi {
       joined: (message, channel) => this.#membership.introduce(message, channel),
       makeHello: (nodeId, peer) => this.#makeHello(nodeId, peer),
       ground: (hello, ours) => this.#ground(hello, ours),
-      offer: (link, items, inline) => this.#body!.intake.offer(link.nodeId!, items, inline),
+      offer: (link, items, inline) => this.#offer(link, items, inline),
       contains: (link, root) => this.#contains(link, root),
       confirmed: (link, root) => this.#confirmed(link, root),
       walked: (link, messages) => this.#log.debug('walk complete', { peer: link.nodeId?.slice(0, 8), messages }),
@@ -277,7 +278,7 @@ class RunningNode implements NodeApi {
         reader: replica.reader,
         rankBits: replica.share.rankBits,
         treeOf: (root) => replica.treeOf(root),
-        inline: (item) => folder.inline(item),
+        inline: (item, known) => folder.inline(item, known),
       },
       head: tree === undefined ? replica.head : { root: ours.root, tree },
       replicaId: replica.id,
@@ -318,10 +319,22 @@ class RunningNode implements NodeApi {
     this.#stateMayHaveChanged();
   }
 
-  /** Our head is fully on disk: tell everyone. */
+  /** True once all entries are committed and what they say is on disk. */
+  async #offer(link: PeerLink, items: readonly EntryItem[], inline: readonly InlineChunk[]): Promise<boolean> {
+    const { intake, landing } = this.#body!;
+    const done = await intake.offer(link.nodeId!, items, inline);
+    await landing.shown();
+    return done;
+  }
+
+  /** Our head is fully on disk: tell everyone. What waits to be shown is waited for, but not for ever. */
   #announce(): void {
-    const replica = this.#body?.replica;
-    if (replica === undefined) return;
+    if (this.#body === undefined) return;
+    const { replica, landing } = this.#body;
+    if (landing.unshown) {
+      if (!this.#announcing) void this.#announceWhenShown();
+      return;
+    }
     const local = this.#localChange;
     this.#localChange = false;
     const { root } = replica.head;
@@ -329,8 +342,15 @@ class RunningNode implements NodeApi {
     this.#announced = root;
     for (const link of this.#peers.links.values()) this.#tell(link, local);
     this.#emit({ type: 'root', root: toHex(root) });
-    this.#body!.collector.afterCommit();
+    this.#body.collector.afterCommit();
     this.#stateMayHaveChanged();
+  }
+
+  async #announceWhenShown(): Promise<void> {
+    this.#announcing = true;
+    await this.#body!.landing.shown();
+    this.#announcing = false;
+    this.#announce();
   }
 
   #tell(link: PeerLink, local: boolean): void {

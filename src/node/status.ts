@@ -71,14 +71,14 @@ const DISK_TROUBLE: ReadonlySet<ErrorCode> = new Set(['DISK_FULL', 'IO_ERROR', '
 /** Cheap: asked on every commit. */
 export function nodeState({ body, problems, peers }: StatusParts): NodeState {
   if (body === undefined) return 'alone';
-  const { folder, replica, intake } = body;
+  const { folder, replica, intake, landing } = body;
   if (folder.held !== undefined) return 'held';
   if (folder.problem !== undefined || replica.failure !== undefined || problems.list.some(({ code }) => DISK_TROUBLE.has(code)))
     return 'degraded';
   if (folder.scanning) return 'scanning';
   const sessions = [...peers.links.values()].flatMap(({ session }) => session ?? []);
   if (sessions.length === 0) return 'alone';
-  if (sessions.every((session) => session.inSync) && intake.pending === 0) return 'in-sync';
+  if (sessions.every((session) => session.inSync) && intake.pending === 0 && !landing.unshown) return 'in-sync';
   const busy = intake.pending > 0 || sessions.some((session) => session.busy);
   return busy || problems.list.length === 0 ? 'syncing' : 'behind';
 }

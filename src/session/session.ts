@@ -38,8 +38,8 @@ export interface SessionReplica {
   readonly reader: PageReader;
   readonly rankBits: number;
   treeOf(root: Uint8Array): Tree | undefined;
-  /** The bytes of a small content that is on this disk, to be sent along with its entry. */
-  inline(item: EntryItem): InlineChunk | undefined;
+  /** The bytes of a small content that is on this disk, to be sent along with its entry. `known`: the entry that the peer has. */
+  inline(item: EntryItem, known: Uint8Array | undefined): InlineChunk | undefined;
 }
 
 export interface SessionOptions {
@@ -407,22 +407,26 @@ export class Session {
     if (this.#relayAtMs !== undefined && this.#relayAtMs > this.#nowMs) return;
     this.#relayAtMs = undefined;
     const head = this.#head;
+    const known = new WeakMap<EntryItem, Uint8Array>();
     this.#outgoing = new OutgoingStream({
-      items: this.#changes(sent, head),
+      items: this.#changes(sent, head, known),
       base: sent.root,
       root: head.root,
       walk: 0,
       trees: [sent.tree, head.tree],
-      inline: (item) => this.#replica.inline(item),
+      inline: (item) => this.#replica.inline(item, known.get(item)),
     });
     this.#sent = head;
   }
 
-  *#changes(sent: SessionHead, head: SessionHead): Generator<EntryItem> {
-    for (const { key, b } of diff(this.#replica.reader, sent.tree, head.tree)) {
+  /** `known` is told what the peer has at the key of an item. */
+  *#changes(sent: SessionHead, head: SessionHead, known: WeakMap<EntryItem, Uint8Array>): Generator<EntryItem> {
+    for (const { key, a, b } of diff(this.#replica.reader, sent.tree, head.tree)) {
       if (b === undefined) continue;
       const item = { key, entry: b };
-      if (!this.#known.has(item)) yield item;
+      if (this.#known.has(item)) continue;
+      if (a !== undefined) known.set(item, a);
+      yield item;
     }
   }
 
