@@ -179,6 +179,8 @@ export class Session {
         this.#applied(event.offer, event.failed);
         break;
       case 'tick':
+        // A timer may fire a little early: what was asked for is over, and what is still to come is asked for again.
+        this.#wakeAtMs = undefined;
         break;
       case 'list':
         this.#startListing();
