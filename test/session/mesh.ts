@@ -217,6 +217,9 @@ export interface Sent {
   readonly bytes: number;
 }
 
+/** Real timers fire a little before their time. */
+const EARLY_MS = 0.5;
+
 export class World {
   readonly pages: MemoryPages = new MemoryPages();
   readonly covered: Map<string, Entries> = new Map();
@@ -319,7 +322,7 @@ export class World {
   pass(ms: number): void {
     this.nowMs += ms;
     for (const end of this.ends) {
-      if (end.wakeAtMs > this.nowMs) continue;
+      if (end.wakeAtMs > this.nowMs + EARLY_MS) continue;
       end.wakeAtMs = Number.POSITIVE_INFINITY;
       end.step({ type: 'tick' });
     }
@@ -331,7 +334,7 @@ export class World {
       if (this.step()) continue;
       const next = Math.min(...[...this.ends].map((end) => end.wakeAtMs));
       if (next === Number.POSITIVE_INFINITY) return;
-      this.pass(next - this.nowMs);
+      this.pass(next - this.nowMs - (next - this.nowMs > 2 * EARLY_MS ? EARLY_MS : 0));
     }
     throw new Error('the hosts do not come to rest');
   }
