@@ -43,6 +43,19 @@ export interface FolderOptions {
   readonly settleMs: number;
   readonly rescanMs: number;
   readonly minFreeBytes: number | undefined;
+  /** Closed with the folder. */
+  readonly threads: DiskThreads;
+}
+
+export type DiskThreads = readonly [read: DiskThread, write: DiskThread];
+
+/** Threads take some 0.2 s to be ready: a node starts them first and does the rest meanwhile. */
+export function startDiskThreads(): DiskThreads {
+  return [new DiskThread('read'), new DiskThread('write')];
+}
+
+export async function closeDiskThreads(threads: DiskThreads): Promise<void> {
+  await Promise.all(threads.map((thread) => thread[Symbol.asyncDispose]()));
 }
 
 export interface FolderProblem {
@@ -54,7 +67,6 @@ export interface FolderProblem {
 
 export class Folder implements AsyncDisposable {
   readonly #options: FolderOptions;
-  readonly #threads: readonly [read: DiskThread, write: DiskThread];
   readonly #staging: Staging;
   readonly #trash: Trash;
   readonly #materialiser: Materialiser;
@@ -68,23 +80,18 @@ export class Folder implements AsyncDisposable {
   static async open(options: FolderOptions): Promise<Folder> {
     const { root, replica, clock, minFreeBytes } = options;
     await openMarker(root, replica.share.id, replica.head.tree.live === 0);
-    const read = new DiskThread('read');
-    const write = new DiskThread('write');
-    try {
-      const staging = await Staging.open({ root, writeThread: write, clock, minFreeBytes }, await Materialiser.wantedContents(replica));
-      return new Folder(options, [read, write], staging);
-    } catch (error) {
-      await Promise.all([read[Symbol.asyncDispose](), write[Symbol.asyncDispose]()]);
-      throw error;
-    }
+    const staging = await Staging.open(
+      { root, writeThread: options.threads[1], clock, minFreeBytes },
+      await Materialiser.wantedContents(replica),
+    );
+    return new Folder(options, staging);
   }
 
-  private constructor(options: FolderOptions, threads: readonly [DiskThread, DiskThread], staging: Staging) {
+  private constructor(options: FolderOptions, staging: Staging) {
     const { root, replica, store, clock, log, settleMs, rescanMs, minFreeBytes } = options;
-    const [readThread, writeThread] = threads;
+    const [readThread, writeThread] = options.threads;
     const gate = new PathGate();
     this.#options = options;
-    this.#threads = threads;
     this.#staging = staging;
     this.#index = new ContentIndex(store);
     this.#trash = new Trash({ root, store, writeThread, clock, log, maxBytes: undefined });
@@ -254,6 +261,6 @@ export class Folder implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#expiry);
     await this.#ingest[Symbol.asyncDispose]();
-    await Promise.all(this.#threads.map((thread) => thread[Symbol.asyncDispose]()));
+    await closeDiskThreads(this.#options.threads);
   }
 }

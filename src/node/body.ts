@@ -1,6 +1,6 @@
 /** The parts of a node that exist once its share is known, put together. */
 import type { Log } from '../base/world.ts';
-import { Folder } from '../folder/folder.ts';
+import { Folder, type DiskThreads } from '../folder/folder.ts';
 import type { Identity } from '../net/identity.ts';
 import { Collector } from '../replica/gc.ts';
 import type { Replica } from '../replica/replica.ts';
@@ -35,6 +35,7 @@ export interface BodyParts {
   readonly log: Log;
   readonly store: Store;
   readonly identity: Identity;
+  readonly threads: DiskThreads;
   readonly replica: Replica;
   readonly pins: readonly string[];
   readonly problems: IntakeProblems;
@@ -52,7 +53,17 @@ export async function makeBody(parts: BodyParts): Promise<Body> {
   const { options, log, store, replica, problems } = parts;
   const { folder: root, settleMs, rescanMs, minFreeBytes } = options;
   const chunks = await ChunkStore.open(store);
-  const folder = await Folder.open({ root, replica, store, clock: realClock, log, settleMs, rescanMs, minFreeBytes });
+  const folder = await Folder.open({
+    root,
+    replica,
+    store,
+    clock: realClock,
+    log,
+    settleMs,
+    rescanMs,
+    minFreeBytes,
+    threads: parts.threads,
+  });
   const members = new Members(replica, parts.identity, parts.pins);
   const records = new Records(replica, chunks);
   const fetcher = new Fetcher(store, log);

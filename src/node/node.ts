@@ -14,6 +14,7 @@ import { ByteReader, ByteWriter, equalBytes, fromHex, toHex } from '../base/byte
 import { SamerootError } from '../base/errors.ts';
 import { HASH_BYTES, REPLICA_ID_BYTES } from '../base/limits.ts';
 import type { Log } from '../base/world.ts';
+import { closeDiskThreads, startDiskThreads, type DiskThreads } from '../folder/folder.ts';
 import { prepareFolder } from '../folder/prepare.ts';
 import { loadIdentity, type Identity } from '../net/identity.ts';
 import type { Listener, Transport } from '../net/transport.ts';
@@ -59,16 +60,26 @@ const NEXT_PORTS = 50;
  */
 export async function startNode(options: NodeOptions, world: { readonly log: Log }): Promise<NodeApi> {
   await prepareFolder(options.folder);
-  const store = await openLevelStore(join(options.dataDir, 'db'));
+  const threads = startDiskThreads();
+  let store: Store | undefined;
   try {
+    store = await openLevelStore(join(options.dataDir, 'db'));
     const identity = await loadIdentity(options.dataDir);
-    const node = new RunningNode(options, world.log, store, identity);
+    const node = new RunningNode(options, { log: world.log, store, identity, threads });
     await node.start();
     return node;
   } catch (error) {
-    await store.close();
+    await closeDiskThreads(threads);
+    await store?.close();
     throw error;
   }
+}
+
+interface Grounds {
+  readonly log: Log;
+  readonly store: Store;
+  readonly identity: Identity;
+  readonly threads: DiskThreads;
 }
 
 class RunningNode implements NodeApi {
@@ -76,6 +87,7 @@ class RunningNode implements NodeApi {
   readonly #log: Log;
   readonly #store: Store;
   readonly #identity: Identity;
+  readonly #threads: DiskThreads;
   readonly #transport: Transport;
   readonly #membership: Membership;
   readonly #confirmations = new Confirmations(realClock);
@@ -94,11 +106,12 @@ class RunningNode implements NodeApi {
   #lastState = '';
   #announcing = false;
 
-  constructor(options: NodeOptions, log: Log, store: Store, identity: Identity) {
+  constructor(options: NodeOptions, { log, store, identity, threads }: Grounds) {
     this.#options = options;
     this.#log = log;
     this.#store = store;
     this.#identity = identity;
+    this.#threads = threads;
     this.#transport = options.insecure ? createPlainTransport() : createTlsTransport(identity);
     this.#membership = new Membership({ options, identity, store, log });
     this.#peers = new Peers({
@@ -161,6 +174,7 @@ class RunningNode implements NodeApi {
       log: this.#log,
       store: this.#store,
       identity: this.#identity,
+      threads: this.#threads,
       replica,
       pins: await this.#membership.pins(),
       problems: this.#problems,
@@ -498,6 +512,7 @@ class RunningNode implements NodeApi {
     this.#peers.close();
     await this.#listener?.[Symbol.asyncDispose]();
     if (this.#body !== undefined) await closeBody(this.#body);
+    await closeDiskThreads(this.#threads);
     await this.#store.close();
   }
 }
