@@ -285,7 +285,6 @@ class RunningNode implements NodeApi {
 
   #ground(hello: Hello, ours: Hello): SessionGround {
     const { replica, folder } = this.#body!;
-    const seen = this.#cursor(hello.nodeId);
     const tree = replica.treeOf(ours.root);
     return {
       replica: {
@@ -296,7 +295,8 @@ class RunningNode implements NodeApi {
       },
       head: tree === undefined ? replica.head : { root: ours.root, tree },
       replicaId: replica.id,
-      contains: seen?.replica === hello.replica ? seen.root : undefined,
+      // What our hello said, not what is true by now: the peer goes by that.
+      contains: ours.containsReplica === hello.replica ? ours.contains : undefined,
       initiator: this.#identity.nodeId < hello.nodeId,
     };
   }
