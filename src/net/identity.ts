@@ -15,11 +15,15 @@ import { SamerootError, systemCode, messageOf } from '../base/errors.ts';
 export interface Identity {
   /** 64 hex digits: the fingerprint of the public key. */
   readonly nodeId: string;
-  readonly keyPem: string;
-  readonly certificatePem: string;
   /** SPKI, DER. */
   readonly publicKey: Uint8Array;
   sign(bytes: Uint8Array): Uint8Array;
+}
+
+/** With what TLS needs to prove it. */
+export interface TlsIdentity extends Identity {
+  readonly keyPem: string;
+  readonly certificatePem: string;
 }
 
 const FILE_NAME = 'identity.pem';
@@ -51,7 +55,7 @@ export function certificateFingerprint(certificate: X509Certificate | undefined)
  * The identity kept in `dataDir`; made on first use. One process at a time may use a data folder.
  * @throws {SamerootError} `IDENTITY_DAMAGED`, `IDENTITY_EXPOSED` (others may read it), `IO_ERROR`, `DISK_FULL`
  */
-export async function loadIdentity(dataDir: string): Promise<Identity> {
+export async function loadIdentity(dataDir: string): Promise<TlsIdentity> {
   const path = join(dataDir, FILE_NAME);
   try {
     const text = await readPrivate(path);
@@ -70,7 +74,7 @@ function spkiOf(key: KeyObject): Uint8Array {
   return key.export({ type: 'spki', format: 'der' });
 }
 
-function parse(text: string, path: string): Identity {
+function parse(text: string, path: string): TlsIdentity {
   const keyPem = pemBlock(text, 'PRIVATE KEY');
   const certificatePem = pemBlock(text, 'CERTIFICATE');
   if (keyPem === undefined || certificatePem === undefined) throw damaged(path, 'it does not hold a key and a certificate');

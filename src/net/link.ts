@@ -14,7 +14,7 @@ import { connect as connectTls, createServer as createTlsServer, type TLSSocket 
 import { EMPTY_BYTES, asBuffer } from '../base/bytes.ts';
 import { SamerootError } from '../base/errors.ts';
 import { HELLO_MS_MAX } from '../base/limits.ts';
-import { certificateFingerprint, type Identity } from './identity.ts';
+import { certificateFingerprint, type TlsIdentity } from './identity.ts';
 
 export interface Link {
   /** What is said goes in and out here. */
@@ -41,7 +41,7 @@ export const EXPORTER_BYTES = 32;
 /** The close that follows says all there is to say. */
 export function ignoreError(): void {}
 
-export function tlsLinks(identity: Identity): LinkMaker {
+export function tlsLinks(identity: TlsIdentity): LinkMaker {
   const options = {
     key: identity.keyPem,
     cert: identity.certificatePem,

@@ -23,7 +23,7 @@ import {
   READS_PER_MESSAGE_MAX,
   SOCKETS_MAX,
 } from '../base/limits.ts';
-import type { Identity } from './identity.ts';
+import type { TlsIdentity } from './identity.ts';
 import { formatAddress, ignoreError, plainLinks, tlsLinks, type Link, type LinkMaker } from './link.ts';
 import type { Address, Channel, Listener, ListenOptions, Transport } from './transport.ts';
 import { WsChannel } from './ws-channel.ts';
@@ -48,7 +48,7 @@ const SHARED_OPTIONS: ClientOptions & ServerOptions & { closeTimeout: number; ma
 };
 
 /** TLS 1.3, both sides proven by their keys. */
-export function createTlsTransport(identity: Identity): Transport {
+export function createTlsTransport(identity: TlsIdentity): Transport {
   return new WsTransport(tlsLinks(identity));
 }
 

@@ -1,29 +1,18 @@
 /**
- * A store in memory, for tests and the simulator: the same order, atomicity, snapshots and errors as `level-store`.
- *
- * Rows live in sorted blocks of at most 512. A write replaces the blocks it touches and never changes one, so a
- * snapshot is a copy of the list of blocks (400 pointers at 10^5 rows), and one write moves 512 pointers, not all.
+ * A store in memory, for tests: the same order, atomicity, snapshots and errors as `level-store`.
  */
-import { compareBytes } from '../base/bytes.ts';
 import { SamerootError } from '../base/errors.ts';
-import { STORE_BATCH_BYTES_GOAL, STORE_BATCH_ROWS_MAX } from '../base/limits.ts';
+import { inBatches, ownOperation, SortedRows } from './sorted-rows.ts';
 import type { Operation, Range, Row, Store, WriteOptions } from './store.ts';
 
-type Block = readonly Row[];
-
-const BLOCK_ROWS_MAX = 512;
-
 export class MemoryStore implements Store {
-  /** Never holds an empty block. */
-  #blocks: Block[] = [];
+  readonly #rows = new SortedRows();
   #tail: Promise<void> = Promise.resolve();
   #closed = false;
 
   get(key: Uint8Array): Uint8Array | undefined {
     this.#assertOpen();
-    const block = this.#blocks[blockOf(this.#blocks, key)];
-    const row = block?.[firstAtOrAfter(block, key)];
-    return row !== undefined && compareBytes(row[0], key) === 0 ? row[1] : undefined;
+    return this.#rows.get(key);
   }
 
   /** Takes effect a microtask later, as a real store would: a caller that forgets to wait finds out in a test. */
@@ -35,23 +24,10 @@ export class MemoryStore implements Store {
 
   async *iterate(range: Range): AsyncGenerator<readonly Row[], void, undefined> {
     this.#assertOpen();
-    const blocks = this.#blocks.slice();
-    let left = range.limit ?? Infinity;
-    let batch: Row[] = [];
-    let batchBytes = 0;
-    for (const row of range.reverse === true ? descending(blocks, range) : ascending(blocks, range)) {
-      if (left-- <= 0) break;
-      batch.push(row);
-      batchBytes += row[0].length + row[1].length;
-      if (batch.length < STORE_BATCH_ROWS_MAX && batchBytes <= STORE_BATCH_BYTES_GOAL) continue;
+    for (const batch of inBatches(this.#rows.copy().rows(range))) {
       yield batch;
       this.#assertOpen();
-      batch = [];
-      batchBytes = 0;
     }
-    if (batch.length === 0) return;
-    yield batch;
-    this.#assertOpen();
   }
 
   async close(): Promise<void> {
@@ -69,74 +45,6 @@ export class MemoryStore implements Store {
 
   async #writeInTurn(earlier: Promise<void>, operations: readonly Operation[]): Promise<void> {
     await earlier;
-    for (const operation of operations) this.#apply(operation);
-  }
-
-  #apply(operation: Operation): void {
-    const index = blockOf(this.#blocks, operation.key);
-    const block = this.#blocks[index] ?? [];
-    const at = firstAtOrAfter(block, operation.key);
-    const found = at < block.length && compareBytes(block[at]![0], operation.key) === 0;
-    if (operation.type === 'del') {
-      if (found) this.#replace(index, block.toSpliced(at, 1));
-    } else {
-      const row: Row = [Uint8Array.from(operation.key), Uint8Array.from(operation.value)];
-      this.#replace(index, found ? block.with(at, row) : block.toSpliced(at, 0, row));
-    }
-  }
-
-  #replace(index: number, block: Block): void {
-    if (block.length === 0) {
-      this.#blocks.splice(index, 1);
-    } else if (block.length > BLOCK_ROWS_MAX) {
-      this.#blocks.splice(index, 1, block.slice(0, BLOCK_ROWS_MAX / 2), block.slice(BLOCK_ROWS_MAX / 2));
-    } else {
-      this.#blocks[index] = block;
-    }
-  }
-}
-
-/** The one block that may hold `key`: the last that starts at or before it, else the first. */
-function blockOf(blocks: readonly Block[], key: Uint8Array): number {
-  let low = 0;
-  let high = blocks.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (compareBytes(blocks[middle]![0]![0], key) <= 0) low = middle + 1;
-    else high = middle;
-  }
-  return Math.max(0, low - 1);
-}
-
-function firstAtOrAfter(block: Block, key: Uint8Array): number {
-  let low = 0;
-  let high = block.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (compareBytes(block[middle]![0], key) < 0) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
-function* ascending(blocks: readonly Block[], range: Range): Generator<Row> {
-  const first = blockOf(blocks, range.gte);
-  for (let index = first; index < blocks.length; index++) {
-    const block = blocks[index]!;
-    for (let at = index === first ? firstAtOrAfter(block, range.gte) : 0; at < block.length; at++) {
-      if (compareBytes(block[at]![0], range.lt) >= 0) return;
-      yield block[at]!;
-    }
-  }
-}
-
-function* descending(blocks: readonly Block[], range: Range): Generator<Row> {
-  const last = blockOf(blocks, range.lt);
-  for (let index = Math.min(last, blocks.length - 1); index >= 0; index--) {
-    const block = blocks[index]!;
-    for (let at = (index === last ? firstAtOrAfter(block, range.lt) : block.length) - 1; at >= 0; at--) {
-      if (compareBytes(block[at]![0], range.gte) < 0) return;
-      yield block[at]!;
-    }
+    for (const operation of operations) this.#rows.apply(ownOperation(operation));
   }
 }

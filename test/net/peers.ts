@@ -8,7 +8,7 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
-import { loadIdentity, type Identity } from '../../src/net/identity.ts';
+import { loadIdentity, type TlsIdentity } from '../../src/net/identity.ts';
 import type { Channel, CloseReason, Listener, Transport } from '../../src/net/transport.ts';
 
 export const HOST = '127.0.0.1';
@@ -18,7 +18,7 @@ export async function temporaryDirectory(): Promise<AsyncDisposable & { readonly
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
 }
 
-export async function makeIdentity(): Promise<Identity> {
+export async function makeIdentity(): Promise<TlsIdentity> {
   await using directory = await temporaryDirectory();
   return await loadIdentity(directory.path);
 }

@@ -1,0 +1,207 @@
+/** Mutants of the disk side: what counts as an edit, what may be overwritten, what is flushed before what. */
+
+const INGEST_LAWS = ['test/folder/ingest.test.ts'];
+const MATERIALISE_LAWS = ['test/folder/materialise.test.ts'];
+const STAGING_LAWS = ['test/folder/staging.test.ts'];
+
+/** @type {readonly import('./mutant-list.mjs').Mutant[]} */
+export const FOLDER_MUTANTS = [
+  {
+    name: 'empty-folder-taken',
+    file: 'src/folder/marker.ts',
+    breaks: 'a disk that is not mounted looks like a folder where all was deleted',
+    edits: [
+      {
+        find: "    throw new SamerootError('FOLDER_MISSING', `${root} is not there, or has lost its ${MARKER}: ${messageOf(error)}`, { cause: error });",
+        put: '    if (messageOf(error) !== undefined) return;',
+      },
+    ],
+    laws: INGEST_LAWS,
+  },
+  {
+    name: 'mass-delete-not-held',
+    file: 'src/folder/delete-guard.ts',
+    breaks: 'a lost disk or a slip of the hand deletes everything everywhere',
+    edits: [{ find: "return { kind: 'limited', max: this.#held > 0 ? 0 : allowed };", put: "return { kind: 'limited', max: Infinity };" }],
+    laws: INGEST_LAWS,
+  },
+  {
+    name: 'birth-at-a-known-key',
+    file: 'src/folder/ingest-commit.ts',
+    breaks: 'a file that was deleted can not be put back: its write is one that the tombstone has seen',
+    edits: [
+      { find: 'import { birth, write, retire,', put: 'import { birth, merge, write, retire,' },
+      {
+        find: '  if (current === undefined && author.births) {\n    const entry = birth(key, value);',
+        put: '  if (shown === undefined && author.births) {\n    const entry = merge(current, birth(key, value));',
+      },
+      { find: 'compareStamps(stamp, author.stamp()) < 0);', put: 'compareStamps(stamp, author.stamp()) < 0 || current !== undefined);' },
+    ],
+    laws: INGEST_LAWS,
+  },
+  {
+    name: 'edit-replaces-what-was-not-shown',
+    file: 'src/folder/ingest-commit.ts',
+    breaks: 'an edit of a file replaces a version that came meanwhile and that its author never saw',
+    edits: [
+      {
+        find: 'write(current, shown?.dots ?? (current === undefined ? [] : buriedDots(current)), dot,',
+        put: 'write(current, current?.versions.map((version) => version.dot) ?? [], dot,',
+      },
+    ],
+    laws: INGEST_LAWS,
+  },
+  {
+    name: 'delete-takes-what-was-not-shown',
+    file: 'src/folder/ingest-commit.ts',
+    breaks: 'a delete takes an edit with it that came meanwhile from another host',
+    edits: [
+      {
+        find: "return write(current, placed.dots, author.dot(), author.stamp(), { kind: 'deleted' });",
+        put: "return write(current, current.versions.map(({ dot }) => dot), author.dot(), author.stamp(), { kind: 'deleted' });",
+      },
+    ],
+    laws: INGEST_LAWS,
+  },
+  {
+    name: 'copy-deleted-winner-gone',
+    file: 'src/folder/ingest-commit.ts',
+    breaks: 'to delete a conflict copy deletes the winner',
+    edits: [{ find: 'current : retire(current, placed.dots)),', put: 'current : retire(current, view(current).winner?.dots ?? [])),' }],
+    laws: INGEST_LAWS,
+  },
+  {
+    name: 'taken-in-without-a-second-look',
+    file: 'src/folder/ingest-commit.ts',
+    breaks: 'what this host is just showing is taken for an edit, or its placed row for that of another version',
+    edits: [{ find: 'if (row === undefined || rowNow === undefined ? row !== rowNow : !equalBytes(row, rowNow)) return false;', put: '' }],
+    laws: INGEST_LAWS,
+  },
+  {
+    name: 'rename-by-inode-alone',
+    file: 'src/folder/ingest-pass.ts',
+    breaks: 'a new file that got the inode of a removed one is taken for it: its bytes are never read',
+    edits: [
+      { find: '(placed.stat.bytes === found.stat.bytes && placed.stat.mtimeMs === found.stat.mtimeMs);', put: 'placed.stat.bytes > 0;' },
+    ],
+    laws: INGEST_LAWS,
+  },
+  {
+    name: 'local-edit-overwritten',
+    file: 'src/folder/place-job.ts',
+    breaks: 'a version from a peer is put over an edit that was not taken in yet',
+    edits: [
+      {
+        find: "return was.kind === 'directory' ? now.mode === was.stat.mode : sameStat(now, was.stat);",
+        put: "return was.kind !== 'directory' || now.mode === was.stat.mode;",
+      },
+    ],
+    laws: MATERIALISE_LAWS,
+  },
+  {
+    name: 'stranger-adopted',
+    file: 'src/folder/place-job.ts',
+    breaks: 'a file that the user made is taken for the version that was to be shown there, if it is as long',
+    edits: [{ find: "return bytes !== undefined && toHex(hash('chunk', bytes)) === want.chunk;", put: 'return bytes !== undefined;' }],
+    laws: MATERIALISE_LAWS,
+  },
+  {
+    name: 'tick-of-the-clock-trusted',
+    file: 'src/folder/file-hash.ts',
+    breaks: 'a file that is changed twice within a tick of the clock that stamps files: the second change is never seen',
+    edits: [{ find: 'if (Math.abs(ageMs) > TICK_MS_MAX) return', put: 'if (Math.abs(ageMs) >= 0) return' }],
+    laws: ['test/folder/file-hash.test.ts'],
+  },
+  {
+    name: 'edit-not-flushed',
+    file: 'src/folder/ingest-commit.ts',
+    breaks: 'after a power failure the half that is left of a file is sent to everybody as an edit',
+    edits: [{ find: 'await this.#makeDurable(items);', put: '' }],
+    laws: INGEST_LAWS,
+  },
+  {
+    name: 'names-not-flushed',
+    file: 'src/folder/materialise.ts',
+    breaks: 'after a power failure a file that was shown is not there: a delete by the user, as it seems',
+    edits: [{ find: 'await access.makeDurable(root, [], result.touched);', put: 'await access.makeDurable(root, [], []);' }],
+    laws: MATERIALISE_LAWS,
+  },
+  {
+    name: 'inodes-not-noted',
+    file: 'src/folder/materialise.ts',
+    breaks: 'after a crash our own rename is taken for an edit, and brings back what is deleted meanwhile',
+    edits: [{ find: 'if (rows.length > 0) await store.write(rows, { durable: true });', put: '' }],
+    laws: MATERIALISE_LAWS,
+  },
+  {
+    name: 'todo-row-goes-too-early',
+    file: 'src/folder/materialise.ts',
+    breaks: 'an entry that came while an older one was being shown is forgotten by a crash',
+    edits: [{ find: 'unchanged = current !== undefined && equalEntries(current, entry);', put: 'unchanged = current !== undefined;' }],
+    laws: MATERIALISE_LAWS,
+  },
+  {
+    name: 'staged-not-flushed',
+    file: 'src/folder/staging.ts',
+    breaks: 'a file is renamed to its path before its bytes are on disk: after a power failure it is empty',
+    edits: [
+      {
+        find: 'await this.#options.access.makeDurable(this.#options.root, files, [STAGING]);',
+        put: 'await this.#options.access.makeDurable(this.#options.root, [], [STAGING]);',
+      },
+    ],
+    laws: STAGING_LAWS,
+  },
+  {
+    name: 'chunk-not-verified',
+    file: 'src/folder/stage-jobs.ts',
+    breaks: 'bytes of a peer are stored under a hash that they do not have',
+    edits: [{ find: "equalBytes(hash('chunk', bytes), expected);", put: 'expected.length > 0;' }],
+    laws: STAGING_LAWS,
+  },
+  {
+    name: 'chunk-of-a-part-not-verified',
+    file: 'src/folder/stage-jobs.ts',
+    breaks: 'bytes of a peer are put into a large file without a look at their hash',
+    edits: [{ find: "equalBytes(hash('chunk', chunk), hashAt(input, index));", put: 'hashAt(input, index).length > 0;' }],
+    laws: STAGING_LAWS,
+  },
+  {
+    name: 'copied-chunk-not-verified',
+    file: 'src/folder/stage-jobs.ts',
+    breaks: 'bytes of a file that has changed since are taken for those that it had',
+    edits: [{ find: "if (!equalBytes(hash('chunk', chunk), expected)) return false;", put: '' }],
+    laws: STAGING_LAWS,
+  },
+  {
+    name: 'staged-file-trusted-after-a-crash',
+    file: 'src/folder/stage-jobs.ts',
+    breaks: 'what a power failure left of a small file counts as the whole',
+    edits: [
+      {
+        find: "if (bytes !== undefined && toHex(hash('chunk', bytes)) === name) return true;",
+        put: 'if (bytes !== undefined) return true;',
+      },
+    ],
+    laws: STAGING_LAWS,
+  },
+  {
+    name: 'part-trusted-after-a-crash',
+    file: 'src/folder/stage-jobs.ts',
+    breaks: 'what a power failure left of a large file counts as fetched',
+    edits: [
+      {
+        find: 'results.push(read === wanted && equalBytes(hashOfMaybeZeros(scratch.subarray(0, wanted)), hashAt(input, index)));',
+        put: 'results.push(read === wanted);',
+      },
+    ],
+    laws: STAGING_LAWS,
+  },
+  {
+    name: 'gate-always-open',
+    file: 'src/folder/gate.ts',
+    breaks: 'a path is taken in while it is being shown: half of a change of ours is taken for an edit',
+    edits: [{ find: 'const result = this.#last.then(step)', put: 'const result = Promise.resolve().then(step)' }],
+    laws: ['test/folder/gate.test.ts'],
+  },
+];

@@ -1,0 +1,156 @@
+/** Mutants of what is between hosts: sessions, walks, what is acknowledged and when. */
+
+const SESSION_LAWS = ['test/session/session.test.ts', 'test/session/streams.test.ts'];
+
+/** @type {readonly import('./mutant-list.mjs').Mutant[]} */
+export const PEER_MUTANTS = [
+  {
+    name: 'acknowledged-on-arrival',
+    file: 'src/session/session.ts',
+    breaks: 'a host confirms what it may lose in a crash',
+    edits: [
+      {
+        find: 'if (message.root !== undefined) this.#peerIsAt(message.root);\n  }',
+        put: "if (message.root === undefined) return;\n    this.#send({ type: 'ack', root: message.root });\n    this.#peerIsAt(message.root);\n  }",
+      },
+    ],
+    laws: SESSION_LAWS,
+  },
+  {
+    name: 'failed-offer-acknowledged',
+    file: 'src/session/streams.ts',
+    breaks: 'a host confirms entries that it could not take over',
+    edits: [{ find: 'if (failed) stream.failed = true;', put: '' }],
+    laws: SESSION_LAWS,
+  },
+  {
+    name: 'acknowledged-out-of-turn',
+    file: 'src/session/streams.ts',
+    breaks: 'a stream counts as contained although one before it is not',
+    edits: [
+      {
+        find: 'first?.root !== undefined && first.parts === 0;',
+        put: 'first?.root !== undefined && (first.parts === 0 || stream.parts === 0);',
+      },
+    ],
+    laws: SESSION_LAWS,
+  },
+  {
+    name: 'cursor-before-landing',
+    file: 'src/session/session.ts',
+    breaks: 'after a crash a host says that it contains what it never committed',
+    edits: [
+      {
+        find: 'if (message.root !== undefined) this.#peerIsAt(message.root);\n  }',
+        put: 'if (message.root === undefined) return;\n    this.#peerIsAt(message.root);\n    this.#containsNow(message.root, this.#arrivals);\n  }',
+      },
+    ],
+    laws: SESSION_LAWS,
+  },
+  {
+    name: 'roots-compared-in-part',
+    file: 'src/session/session.ts',
+    breaks: 'two hosts that differ take themselves for equal, for ever',
+    edits: [
+      { find: 'return equalBytes(this.#peerRoot, this.#head.root);', put: 'return (this.#peerRoot[0]! ^ this.#head.root[0]!) < 16;' },
+    ],
+    laws: SESSION_LAWS,
+  },
+  {
+    name: 'unlike-roots-never-walked',
+    file: 'src/session/session.ts',
+    breaks: 'hosts that differ after a failure stay so',
+    edits: [{ find: 'if (this.#staleAtMs > this.#nowMs) return;', put: 'if (this.#staleAtMs > 0) return;' }],
+    laws: SESSION_LAWS,
+  },
+  {
+    name: 'walk-compares-in-part',
+    file: 'src/session/reconcile.ts',
+    breaks: 'a walk takes a page for equal that differs, and never finds the difference',
+    edits: [
+      {
+        find: 'return compareBytes(hash.subarray(0, DIGEST_BYTES), digest) === 0;',
+        put: 'return compareBytes(hash.subarray(0, 1), digest.subarray(0, 1)) === 0;',
+      },
+    ],
+    laws: ['test/session/reconcile.test.ts'],
+  },
+  {
+    name: 'walk-wants-nothing',
+    file: 'src/session/reconcile.ts',
+    breaks: 'a walk finds entries that differ here and does not ask for them',
+    edits: [{ find: 'if (other !== undefined) this.#wants.push(key);', put: '' }],
+    laws: ['test/session/reconcile.test.ts'],
+  },
+  {
+    name: 'group-not-flushed',
+    file: 'src/node/intake.ts',
+    breaks: 'a root covers bytes that are not on disk',
+    edits: [{ find: 'await this.#finish(group);', put: 'void this.#finish(group).catch(() => undefined);' }],
+    laws: ['test/node/intake.test.ts'],
+  },
+  {
+    name: 'todo-row-forgotten',
+    file: 'src/node/intake.ts',
+    breaks: 'after a crash a committed entry is never shown, and its absence is taken for a delete',
+    edits: [
+      {
+        find: 'rows: (merged, changed) => (changed ? landing.todoRows(key, merged) : []),',
+        put: 'rows: (merged, changed) => (changed ? landing.todoRows(key, merged).slice(0, 0) : []),',
+      },
+    ],
+    laws: ['test/node/intake.test.ts'],
+  },
+  {
+    name: 'entry-without-its-bytes',
+    file: 'src/node/intake.ts',
+    breaks: 'a root covers bytes that this host does not have',
+    edits: [
+      {
+        find: 'if (!this.#options.landing.holds(value.content, value.kind)) result.push(value);',
+        put: 'if (value.bytes > 65_536) result.push(value);',
+      },
+    ],
+    laws: ['test/node/intake.test.ts'],
+  },
+  {
+    name: 'list-page-not-verified',
+    file: 'src/node/fetcher.ts',
+    breaks: 'a list page is stored under a hash that it does not have',
+    edits: [
+      {
+        find: "if (page === undefined || !equalBytes(hash('list', page), wanted)) return false;",
+        put: 'if (page === undefined || wanted.length === 0) return false;',
+      },
+    ],
+    laws: ['test/node/fetcher.test.ts'],
+  },
+  {
+    name: 'confirmed-too-early',
+    file: 'src/node/confirmations.ts',
+    breaks: '`wait` returns although a host does not hold the last commit',
+    edits: [{ find: 'this.#confirmed.set(peer, known.commit);', put: 'this.#confirmed.set(peer, known.commit + 1);' }],
+    laws: ['test/node/confirmations.test.ts'],
+  },
+  {
+    name: 'walk-key-in-two-forms',
+    file: 'src/wire/codec.ts',
+    breaks: 'the lists of a walk have several encodings',
+    edits: [
+      { find: 'if (shared < this.#previous.length && rest[0] === this.#previous[shared])', put: 'if (shared > this.#previous.length)' },
+    ],
+    laws: ['test/wire/codec.test.ts'],
+  },
+  {
+    name: 'etag-not-compared',
+    file: 'src/node/records.ts',
+    breaks: 'a write of a record replaces one that its author never saw',
+    edits: [
+      {
+        find: 'return entry !== undefined && dotsOf(entry).every((dot) => seen.has(dotText(dot)));',
+        put: 'return entry !== undefined && seen.size > 0;',
+      },
+    ],
+    laws: ['test/node/records.test.ts'],
+  },
+];
