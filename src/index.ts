@@ -1,6 +1,6 @@
 /** The library: what the daemon itself is made of. Named exports only. */
 export { SamerootError, ERROR_ADVICE, type ErrorCode } from './base/errors.ts';
-export type { Clock, Log, LogFields, Random } from './base/world.ts';
+export type { Clock, Log, LogFields, Random, Timer, Timers, World } from './base/world.ts';
 export { hash, hashImplementation, mac, type Domain } from './content/hash.ts';
 export { makeGear, nextCut, type ChunkerParameters, type Gear } from './content/chunker.ts';
 export { ContentListBuilder, decodeListPage, listLeaves, type ContentId } from './content/content-list.ts';
@@ -19,5 +19,6 @@ export { MemoryStore } from './store/memory-store.ts';
 export { openLevelStore, LevelStore } from './store/level-store.ts';
 export { Replica, type Author, type Commit, type Mutation } from './replica/replica.ts';
 export { createShare, type Share } from './replica/share.ts';
-export { startNode } from './node/node.ts';
+export { startNode, type Grounds } from './node/node.ts';
 export type { NodeApi, NodeOptions, NodeStatus, WaitRequest, WaitResult } from './node/node-api.ts';
+export { openNode } from './app/open-node.ts';

@@ -25,12 +25,20 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   session: [...LOWER_ROOMS, 'wire', 'replica'],
   folder: [...LOWER_ROOMS, 'store', 'replica'],
   node: [...LOWER_ROOMS, 'wire', 'store', 'net', 'replica', 'session', 'folder'],
-  app: [...LOWER_ROOMS, 'wire', 'store', 'net', 'replica', 'session', 'folder', 'node'],
+  simulation: [...LOWER_ROOMS, 'wire', 'store', 'net', 'replica', 'session', 'folder', 'node'],
+  app: [...LOWER_ROOMS, 'wire', 'store', 'net', 'replica', 'session', 'folder', 'node', 'simulation'],
 };
 const PURE_ROOMS = ['content', 'entry', 'tree', 'wire', 'session'];
 /** The one file of the pure rooms that may ask Node.js for something: its native part. */
 const NATIVE_FILE = 'content/hash.ts';
 const BARREL = 'index.ts';
+/** What runs in the simulator as it runs on a host: time, chance, disk and host come in through the ports of `base/world.ts` and `folder/disk.ts`. */
+const PORTED_ROOMS = ['folder', 'node', 'replica', 'simulation'];
+/** The real sides of those ports: the disk, and the thread that runs its jobs. */
+const PORT_FILES = ['folder/real-disk.ts', 'folder/disk-thread.ts', 'folder/disk-worker.ts'];
+const UNPORTED_MODULE = /^(?:node:)?(?:fs|timers|os|child_process|perf_hooks|worker_threads)(?:\/|$)/;
+const UNPORTED =
+  /\b(?:setTimeout|setInterval|setImmediate|Date\.now|performance|Math\.random|random(?:Bytes|Fill|FillSync|Int|UUID)|getRandomValues|process|Atomics)\b|\bnew Date(?:\(\s*\)|(?!\s*\())|\bDate\(\s*\)/g;
 /** Flow of time, chance, the process and the network; `Promise` because nothing pure has to wait. */
 const IMPURE =
   /\b(?:await|async|Promise|setTimeout|setInterval|setImmediate|queueMicrotask|Date|performance|Math\.random|crypto|process|globalThis|fetch(?=\())\b/g;
@@ -128,6 +136,16 @@ function impurities(sources: Sources): string[] {
   return found;
 }
 
+function pastThePorts(sources: Sources): string[] {
+  const found: string[] = [];
+  for (const [file, text] of sources) {
+    if (!PORTED_ROOMS.includes(roomOf(file)) || PORT_FILES.includes(file)) continue;
+    for (const name of importsOf(text)) if (UNPORTED_MODULE.test(name)) found.push(`${file}: ${name}`);
+    for (const [word] of withoutTexts(text).matchAll(UNPORTED)) found.push(`${file}: ${word}`);
+  }
+  return found;
+}
+
 function defaultExportsAndBarrels(sources: Sources): string[] {
   const found: string[] = [];
   for (const [file, text] of sources) {
@@ -164,6 +182,7 @@ describe('the sources', () => {
   test('have no cycles, not even of types', () => expect(cycles(sources)).toEqual([]));
   test('import each package in one file', () => expect(packagesInSeveralFiles(sources)).toEqual([]));
   test('are pure where the room is pure', () => expect(impurities(sources)).toEqual([]));
+  test('meet the world at its ports only', () => expect(pastThePorts(sources)).toEqual([]));
   test('have no default exports and no barrels', () => expect(defaultExportsAndBarrels(sources)).toEqual([]));
   test('have kebab-case names', () => expect(badNames(sources)).toEqual([]));
   test('begin with a comment on the file', () => expect(withoutHeader(sources)).toEqual([]));
@@ -194,6 +213,9 @@ describe('a rule finds what breaks it:', () => {
     ['folder/a.ts', '../net/link.ts'],
     ['folder/a.ts', '../node/node.ts'],
     ['node/a.ts', '../app/main.ts'],
+    ['node/a.ts', '../simulation/runner.ts'],
+    ['folder/a.ts', '../simulation/runner.ts'],
+    ['simulation/a.ts', '../app/main.ts'],
     ['node/a.ts', '../index.ts'],
     ['elsewhere/a.ts', '../base/bytes.ts'],
   ])('%s may not import %s, however it is written', (file, other) => {
@@ -245,6 +267,46 @@ describe('a rule finds what breaks it:', () => {
     for (const room of PURE_ROOMS) expect(impurities(house({ [`${room}/a.ts`]: line }))).not.toEqual([]);
     expect(impurities(house({ 'node/a.ts': line, [NATIVE_FILE]: line }))).toEqual([]);
     expect(impurities(house({ 'tree/a.ts': `/* ${line} */ const text = ${JSON.stringify(line)}; // ${line}` }))).toEqual([]);
+  });
+
+  test.each([
+    'setTimeout(f, 1)',
+    'globalThis.setInterval(f, 1)',
+    'setImmediate(f)',
+    'Date.now()',
+    'new Date()',
+    'new Date',
+    'Date()',
+    'performance.now()',
+    'Math.random()',
+    'process.hrtime.bigint()',
+    'Atomics.wait(x, 0, 0, 5)',
+    'randomBytes(8)',
+    'crypto.randomUUID()',
+    '`${Date.now()}`',
+    "import { open } from 'node:fs/promises';",
+    "import { readFileSync } from 'fs';",
+    "import type { Stats } from 'node:fs';",
+    "import { setTimeout as sleep } from 'node:timers/promises';",
+    "import { hostname } from 'node:os';",
+    "import { spawn } from 'node:child_process';",
+    "import { performance as p } from 'node:perf_hooks';",
+    "import { Worker } from 'node:worker_threads';",
+  ])('past a port: %s', (line) => {
+    for (const room of PORTED_ROOMS) expect(pastThePorts(house({ [`${room}/a.ts`]: line }))).not.toEqual([]);
+    expect(pastThePorts(house(Object.fromEntries([...PORT_FILES, 'app/a.ts', 'store/a.ts'].map((file) => [file, line]))))).toEqual([]);
+    expect(pastThePorts(house({ 'node/a.ts': `/* ${line} */ const text = ${JSON.stringify(line)}; // ${line}` }))).toEqual([]);
+  });
+
+  test('but not what only looks like it', () => {
+    for (const line of [
+      'new Date(clock.wallMs())',
+      'queueMicrotask(f)',
+      'timers.after(1, f)',
+      'random.bytes(8)',
+      "import { join } from 'node:path';",
+    ])
+      expect(pastThePorts(house({ 'node/a.ts': line })), line).toEqual([]);
   });
 
   test('default exports, barrels, names, headers', () => {

@@ -112,13 +112,13 @@ async function putRecords({ prefix, from, count, group, valueBytes }) {
 
 const commands = {
   async load({ trace }) {
-    await import(distUrl('node/node.js'));
+    await import(distUrl('app/open-node.js'));
     if (trace) await traceChannels();
   },
   async start(options) {
-    const { startNode } = await import(distUrl('node/node.js'));
+    const { openNode } = await import(distUrl('app/open-node.js'));
     const sinceMs = nowMs();
-    node = await startNode(options, { log: worldLog });
+    node = await openNode(options, worldLog);
     return { sinceMs };
   },
   stop: () => node[Symbol.asyncDispose](),

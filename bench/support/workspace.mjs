@@ -84,7 +84,7 @@ export class NodeProcess {
   #waiting = new Map();
   #nextId = 1;
   #started = false;
-  /** When `startNode` was called, on the clock of `nowMs`. */
+  /** When `openNode` was called, on the clock of `nowMs`. */
   startedMs = 0;
 
   constructor(profile) {

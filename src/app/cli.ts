@@ -7,7 +7,8 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { messageOf, SamerootError } from '../base/errors.ts';
 import { describeError, EXIT, exitCodeOf } from './exit.ts';
 import type { VerbContext } from './terminal.ts';
-import { makeVerbs, type OptionSpec, type Verb } from './verbs.ts';
+import type { OptionSpec, Verb } from './verb.ts';
+import { makeVerbs } from './verbs.ts';
 
 /** Runs one command line. Returns the exit code; what went wrong is on stderr. */
 export async function runCli(args: readonly string[], context: VerbContext): Promise<number> {
@@ -54,9 +55,14 @@ function addVerb(program: Command, verb: Verb, done: (code: number) => void): vo
   command.option('--json', 'print one JSON document');
   command.option('--debug', 'print the stack of an error');
   command.addHelpText('after', `\nExample:\n  ${verb.example}`);
+  // What stands after the name of a verb below is that verb's.
+  command.enablePositionalOptions();
+  for (const below of verb.below ?? []) addVerb(command, below, done);
+  const { action } = verb;
+  if (action === undefined) return;
   command.action(async (...parts: unknown[]) => {
     const positional = parts.slice(0, verb.usage.length) as (string | undefined)[];
-    done(await verb.action(command.opts(), ...positional));
+    done(await action(command.opts(), ...positional));
   });
 }
 

@@ -13,7 +13,7 @@ import { z } from 'zod';
 import { messageOf, SamerootError } from '../base/errors.ts';
 import { NAME_TEXT_BYTES_MAX, PEERS_MAX } from '../base/limits.ts';
 import type { Address, NodeOptions } from '../node/node-api.ts';
-import { DEFAULTS, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, LOG_LEVELS, type LogLevel } from './defaults.ts';
+import { DAY_PATTERN, DEFAULTS, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, LOG_LEVELS, type LogLevel } from './defaults.ts';
 import { DURATION_MS_MAX, parseAddress, parseDuration, parseSize } from './quantities.ts';
 
 /** What `start` and `sync` need beyond the folder. */
@@ -130,6 +130,7 @@ const limit = z.coerce
   .min(1, 'must be at least 1')
   .max(LIST_LIMIT_MAX, `must be at most ${LIST_LIMIT_MAX}`);
 const hexRoot = z.string().regex(/^[0-9a-f]{64}$/i, 'must be a root of 64 hexadecimal digits');
+const day = z.string().regex(DAY_PATTERN, 'must be a day such as 2026-11-23');
 const milliseconds = z.number().int('must be a whole number').min(0).max(DURATION_MS_MAX);
 
 /** What may come with an HTTP request, by resource, with the defaults filled in. */
@@ -140,6 +141,15 @@ export interface Requests {
   readonly wait: { readonly root?: string | undefined; readonly peers?: readonly string[] | undefined; readonly timeoutMs: number };
   readonly invite: { readonly expiresMs: number };
   readonly deletes: { readonly answer: 'accept' | 'restore' };
+  readonly page: { readonly after?: string | undefined; readonly limit: number };
+  readonly resolve: { readonly key: string; readonly keep: string; readonly ifMatch?: string | undefined };
+  readonly why: { readonly path?: string | undefined; readonly key?: string | undefined };
+  readonly restore: {
+    readonly path: string;
+    readonly as?: string | undefined;
+    readonly day?: string | undefined;
+    readonly force: boolean;
+  };
 }
 
 const requests: { readonly [Name in keyof Requests]: z.ZodType<Requests[Name]> } = {
@@ -153,6 +163,10 @@ const requests: { readonly [Name in keyof Requests]: z.ZodType<Requests[Name]> }
   }),
   invite: z.strictObject({ expiresMs: milliseconds.min(1).default(parseDuration(DEFAULTS.inviteExpires)!) }),
   deletes: z.strictObject({ answer: z.enum(['accept', 'restore'], 'must be accept or restore') }),
+  page: z.strictObject({ after: text.optional(), limit: limit.default(LIST_LIMIT_DEFAULT) }),
+  resolve: z.strictObject({ key: text, keep: text, ifMatch: text.optional() }),
+  why: z.strictObject({ path: text.optional(), key: text.optional() }),
+  restore: z.strictObject({ path: text, as: text.optional(), day: day.optional(), force: z.boolean().default(false) }),
 };
 
 /** @throws {SamerootError} `CONFIG_INVALID`, naming the field */

@@ -15,6 +15,11 @@ export interface DaemonFile {
   readonly pid: number;
 }
 
+export interface FoundDaemon extends DaemonFile {
+  /** Absolute path of the shared folder. */
+  readonly folder: string;
+}
+
 export function daemonFilePath(folder: string): string {
   return join(folder, '.sameroot', 'node.json');
 }
@@ -44,11 +49,11 @@ export function removeDaemonFile(folder: string): void {
  * The node that runs for `folder`, or, if no folder is named, for the current one or the nearest parent that holds `.sameroot/node.json`.
  * @throws {SamerootError} `NO_DAEMON` if there is none, or none that is alive
  */
-export function findDaemon(folder: string | undefined, currentFolder: string): DaemonFile {
+export function findDaemon(folder: string | undefined, currentFolder: string): FoundDaemon {
   const start = resolve(currentFolder, folder ?? '.');
   for (let at = start; ; at = dirname(at)) {
     const file = readDaemonFile(at);
-    if (file !== undefined && isAlive(file.pid)) return file;
+    if (file !== undefined && isAlive(file.pid)) return { ...file, folder: at };
     if (file !== undefined) throw new SamerootError('NO_DAEMON', `the node of ${at} (process ${file.pid}) is gone`);
     if (folder !== undefined) throw new SamerootError('NO_DAEMON', `no node runs for ${start}`);
     if (at === dirname(at)) throw new SamerootError('NO_DAEMON', `no node runs for ${start} or a folder above it`);

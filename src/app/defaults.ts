@@ -27,6 +27,9 @@ export const DEFAULTS: Defaults = {
   waitTimeout: '60s',
 };
 
+/** As the folders in the trash are called: UTC. */
+export const DAY_PATTERN: RegExp = /^\d{4}-\d{2}-\d{2}$/;
+
 /** Items in one answer of a list. */
 export const LIST_LIMIT_MAX = 10_000;
 export const LIST_LIMIT_DEFAULT = 1000;

@@ -108,6 +108,8 @@ function makeApp(options: HttpOptions, url: () => string): Hono {
   app.get('/readyz', (context) => json(context, { ready: true, state: node().status().state }));
   addStatusRoutes(app, node, url);
   addRecordRoutes(app, node);
+  addConflictRoutes(app, node);
+  addTrashRoutes(app, node);
   return app;
 }
 
@@ -165,6 +167,31 @@ function addRecordRoutes(app: Hono, node: () => NodeApi): void {
     if (!existed) throw new SamerootError('NOT_FOUND', `no record ${JSON.stringify(key)}`);
     return json(context, { key, deleted: true });
   });
+}
+
+function addConflictRoutes(app: Hono, node: () => NodeApi): void {
+  app.get('/v1/conflicts', (context) => {
+    const { after, limit } = parseRequest('page', context.req.query());
+    return json(context, node().conflicts({ after, limit }));
+  });
+  app.post('/v1/conflicts/resolve', async (context) => {
+    const { key, keep, ifMatch: etag } = parseRequest('resolve', await readJson(context));
+    return json(context, await node().resolveConflict(key, keep, etag));
+  });
+  app.get('/v1/why', async (context) => {
+    const { path, key } = parseRequest('why', context.req.query());
+    if ((path === undefined) === (key === undefined)) throw new SamerootError('CONFIG_INVALID', 'request: name a path or a key');
+    return json(context, await node().why(key ?? `f/${path!}`));
+  });
+}
+
+function addTrashRoutes(app: Hono, node: () => NodeApi): void {
+  app.get('/v1/trash', async (context) => json(context, await node().trash(withAfter(parseRequest('list', context.req.query())))));
+  app.post('/v1/trash/restore', async (context) => {
+    const { path, as, day, force } = parseRequest('restore', await readJson(context));
+    return json(context, await node().restoreTrash({ path, as, day, force }));
+  });
+  app.delete('/v1/trash', async (context) => json(context, await node().emptyTrash()));
 }
 
 /** The key as the client encoded it: slashes in it may be written as they are or as `%2F`. */

@@ -4,7 +4,6 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Log } from '../base/world.ts';
-import { startNode } from '../node/node.ts';
 import type { NodeApi, NodeStatus } from '../node/node-api.ts';
 import { loadStartConfig, type StartConfig } from './config.ts';
 import { removeDaemonFile, writeDaemonFile } from './daemon-file.ts';
@@ -13,6 +12,7 @@ import { EXIT } from './exit.ts';
 import { startHttp, withHttpAddress } from './http.ts';
 import { untilShareKnown } from './joining.ts';
 import { createLog } from './log.ts';
+import { openNode } from './open-node.ts';
 import { showProgress } from './progress.ts';
 import { formatAddress, parseDuration } from './quantities.ts';
 import { onStopSignal } from './signals.ts';
@@ -36,7 +36,7 @@ export async function startVerb(context: VerbContext, flags: Readonly<Record<str
   const token = randomBytes(TOKEN_BYTES).toString('base64url');
   let node: NodeApi | undefined;
   await using http = await startHttp({ address: config.http, token, node: () => node, log });
-  await using opened = await startNode(config.node, { log });
+  await using opened = await openNode(config.node, log);
   node = opened;
   using _events = logEvents(opened, log);
   using _daemonFile = announce(config.node.folder, { http: http.url, token });

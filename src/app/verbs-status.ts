@@ -76,7 +76,7 @@ export async function diffVerb(
 }
 
 /** Draws again on a terminal, prints each change otherwise. Ends with a signal, or with the node. */
-async function watch(terminal: Terminal, render: () => Promise<string>): Promise<never> {
+export async function watch(terminal: Terminal, render: () => Promise<string>): Promise<never> {
   let shown = '';
   for (;;) {
     const text = endLine(await render());
@@ -86,6 +86,6 @@ async function watch(terminal: Terminal, render: () => Promise<string>): Promise
   }
 }
 
-function endLine(text: string): string {
+export function endLine(text: string): string {
   return text.endsWith('\n') ? text : `${text}\n`;
 }

@@ -6,11 +6,11 @@ import { existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SamerootError } from '../base/errors.ts';
-import { startNode } from '../node/node.ts';
 import type { Address, NodeApi, NodeOptions, NodeStatus } from '../node/node-api.ts';
 import { loadStartConfig } from './config.ts';
 import { EXIT } from './exit.ts';
 import { throwIfHopeless, untilShareKnown } from './joining.ts';
+import { openNode } from './open-node.ts';
 import { showProgress } from './progress.ts';
 import { formatBytes, formatPlural, parseAddress } from './quantities.ts';
 import { onStopSignal } from './signals.ts';
@@ -84,10 +84,10 @@ async function run(
     advertise: false,
     ...rest,
   });
-  await using host = typeof inviter === 'string' ? await startNode(optionsFor(inviter, { token: undefined }), { log }) : undefined;
+  await using host = typeof inviter === 'string' ? await openNode(optionsFor(inviter, { token: undefined }), log) : undefined;
   const address = typeof inviter === 'string' ? parseAddress(host!.status().addresses.peer)! : inviter;
   const token = host === undefined ? settings.node.token : (await host.invite({ expiresMs: INVITE_MS })).token;
-  await using guest = await startNode(optionsFor(joiner, { join: [address], token }), { log });
+  await using guest = await openNode(optionsFor(joiner, { join: [address], token }), log);
   using _progress = showProgress(guest, terminal, () => undefined);
   await untilEqual(guest, host, deadlineMs, signal);
   const { root, entries, bytes, peers } = guest.status();

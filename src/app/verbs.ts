@@ -6,73 +6,30 @@
  */
 import { SamerootError } from '../base/errors.ts';
 import { VERSIONS_MAX } from '../base/limits.ts';
-import { DEFAULTS, LIST_LIMIT_MAX, LOG_LEVELS } from './defaults.ts';
-import { formatAddress, parseDuration } from './quantities.ts';
+import { DEFAULTS, LOG_LEVELS } from './defaults.ts';
+import { pathVerbs } from './path-verbs.ts';
+import { formatAddress } from './quantities.ts';
+import { SIMULATE_LIMITS } from './simulate-limits.ts';
 import type { VerbContext } from './terminal.ts';
-
-/** As the command line gives them: `pullEvery` for `--pull-every`, and only those that were typed or have a default. */
-export type Options = Readonly<Record<string, unknown>>;
-
-export interface OptionSpec {
-  readonly flags: string;
-  readonly description: string;
-  /** Given the text and the value so far. @throws {RangeError} saying what the value must be */
-  readonly parse?: (text: string, before: unknown) => unknown;
-  readonly default?: { readonly value: unknown; readonly text: string };
-}
-
-export interface Verb {
-  readonly name: string;
-  readonly summary: string;
-  /** `[x]` optional, `<x>` required. */
-  readonly usage: readonly (readonly [name: string, description: string])[];
-  readonly options: readonly OptionSpec[];
-  readonly example: string;
-  /** Returns the exit code. */
-  readonly action: (options: Options, ...positional: (string | undefined)[]) => Promise<number>;
-}
+import {
+  durationOption,
+  FOLDER,
+  folderOf,
+  folderOption,
+  limitOption,
+  option,
+  watchOption,
+  wholeNumber,
+  type Options,
+  type OptionSpec,
+  type Verb,
+} from './verb.ts';
 
 export function makeVerbs(context: VerbContext): readonly Verb[] {
-  return [...nodeVerbs(context), ...statusVerbs(context), ...shareVerbs(context), ...recordVerbs(context)];
+  return [...nodeVerbs(context), ...statusVerbs(context), ...pathVerbs(context), ...shareVerbs(context), ...recordVerbs(context), ...proofVerbs(context)];
 }
 
-const FOLDER = ['[FOLDER]', 'the shared folder (default: the current one, or one above it, that a node runs for)'] as const;
 const KEY = ['<KEY>', 'key of the record'] as const;
-
-function option(flags: string, description: string): OptionSpec {
-  return { flags, description };
-}
-
-function folderOption(): OptionSpec {
-  return option('--folder <folder>', 'the shared folder (default: the current one, or one above it, that a node runs for)');
-}
-
-function watchOption(): OptionSpec {
-  return option('--watch', 'show it again whenever it changes');
-}
-
-function durationOption(flags: string, description: string, defaultText?: string): OptionSpec {
-  const spec = { flags, description, parse: durationArgument };
-  return defaultText === undefined ? spec : { ...spec, default: { value: durationArgument(defaultText), text: defaultText } };
-}
-
-function durationArgument(text: string): number {
-  const ms = parseDuration(text);
-  if (ms === undefined) throw new RangeError('It must be a duration such as 300ms, 30s or 1h.');
-  return ms;
-}
-
-function wholeNumber(min: number, max: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (/^\d+$/.test(text) && value >= min && value <= max) return value;
-    throw new RangeError(`It must be a whole number from ${min} to ${max}.`);
-  };
-}
-
-function limitOption(description: string): OptionSpec {
-  return { flags: '--limit <count>', description, parse: wholeNumber(1, LIST_LIMIT_MAX) };
-}
 
 function nameList(text: string): string[] {
   return text.split(',').map((name) => name.trim());
@@ -109,10 +66,6 @@ function logLevelOption(): OptionSpec {
 function asFlags(options: Options): Record<string, unknown> {
   const kebab = (name: string) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   return Object.fromEntries(Object.entries(options).map(([name, value]) => [kebab(name), value]));
-}
-
-function folderOf(options: Options, positional: string | undefined): string | undefined {
-  return positional ?? (options['folder'] as string | undefined);
 }
 
 function nodeVerbs(context: VerbContext): readonly Verb[] {
@@ -260,6 +213,47 @@ function recordVerbs(context: VerbContext): readonly Verb[] {
       options: [folderOption()],
       example: 'sameroot rm labels/42 --folder data',
       action: async (options, key) => (await import('./verbs-records.ts')).removeVerb(context, { ...options, key: key! }),
+    },
+  ];
+}
+
+/** Verbs that need no node: they prove something about the program itself. */
+function proofVerbs(context: VerbContext): readonly Verb[] {
+  const { replicasMin, replicasMax, stepsMax, seedsMax, defaults } = SIMULATE_LIMITS;
+  return [
+    {
+      name: 'simulate',
+      summary: 'run simulated hosts through crashes, cuts and disk errors, and check that nothing is lost',
+      usage: [],
+      options: [
+        option('--seed <seed>', 'the history to run, with its trace (default: any); VERSION:NUMBER, or a number of this version'),
+        { flags: '--seeds <count>', description: 'run this many histories, on all cores', parse: wholeNumber(1, seedsMax) },
+        {
+          flags: '--from <number>',
+          description: 'the first of many seeds',
+          parse: wholeNumber(0, Number.MAX_SAFE_INTEGER),
+          default: { value: 1, text: '1' },
+        },
+        {
+          flags: '--replicas <count>',
+          description: 'hosts at the beginning',
+          parse: wholeNumber(replicasMin, replicasMax),
+          default: { value: defaults.replicas, text: String(defaults.replicas) },
+        },
+        {
+          flags: '--steps <count>',
+          description: 'what users do and what goes wrong',
+          parse: wholeNumber(0, stepsMax),
+          default: { value: defaults.steps, text: String(defaults.steps) },
+        },
+        { flags: '--jobs <count>', description: 'threads (default: one a core)', parse: wholeNumber(1, 1_024) },
+        option('--history <file>', 'run a history that --save wrote'),
+        option('--save <file>', 'write the history, or the shortest one that still fails'),
+        option('--stop', 'with --seeds: stop at the first violation'),
+        option('--no-shrink', 'do not look for a shorter history that fails too'),
+      ],
+      example: 'sameroot simulate --seeds 2000',
+      action: async (options) => (await import('./verbs-simulate.ts')).simulateVerb(context, options),
     },
   ];
 }

@@ -27,6 +27,8 @@ export const RECORD_BYTES_MAX: number = GIB;
 export const VERSIONS_MAX = 256;
 export const CONTEXT_REPLICAS_MAX: number = 4096;
 export const ENTRY_BYTES_MAX: number = 2 * MIB;
+/** A stable cut: so many replicas with a sequence each, and as many that agreed. */
+export const CUT_BYTES_MAX: number = 128 * KIB;
 
 export const TREE_LEVEL_MAX = 13;
 /** A page has 32 items on average; its length is geometric, 4096 items are beyond any chance (31/32)^4096. */
@@ -98,6 +100,7 @@ export const PROBLEMS_MAX = 10_000;
 /** Paths with events that are not looked at yet; beyond it the whole folder is scanned. */
 export const DIRTY_PATHS_MAX = 20_000;
 
+assert(CONTEXT_REPLICAS_MAX * (2 * REPLICA_ID_BYTES + 8) + 8 < CUT_BYTES_MAX, 'a cut fits, with sequences of 8 bytes');
 assert(CHUNK_BYTES_MIN < CHUNK_BYTES_MAX, 'chunks: min < max');
 assert(2 ** CHUNK_MASK_BITS + CHUNK_BYTES_MIN < CHUNK_BYTES_MAX, 'chunks: the mean lies between min and max');
 assert(LIST_PAGE_REFS_MIN ** LIST_LEVEL_MAX > CONTENT_CHUNKS_MAX, 'the deepest list holds the most chunks');

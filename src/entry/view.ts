@@ -80,18 +80,39 @@ const EXTENSION_BYTES_MAX = 32;
 const NAME_DIGEST_DIGITS = 8;
 
 /**
- * Where a version is shown that lost against the winner at `path`:
+ * Where the versions are shown that lost against the winner at `path`, in the order of `others`. Two of them may want one
+ * name: a host that wrote twice within a second, both times without seeing what won. Then each takes the rest of its dot
+ * into its name. Both do, so that no name stands for one version first and for the other later.
+ */
+export function conflictNames(path: string, others: readonly Shown[]): string[] {
+  const names = others.map(({ version }) => conflictName(path, version));
+  const count = new Map<string, number>();
+  for (const name of names) count.set(name, (count.get(name) ?? 0) + 1);
+  return names.map((name, at) => (count.get(name) === 1 ? name : copyName(path, others[at]!.version, restOfDot(others[at]!.version))));
+}
+
+/**
+ * Where a version is shown that lost against the winner at `path`, if no other one wants the name:
  * `a/name.conflict-20261123T043455Z-<8 digits of its replica>.ext`.
  * A name that would be over 255 bytes is cut, and 8 digits of its hash tell it from others with the same beginning.
  */
 export function conflictName(path: string, version: Version): string {
+  return copyName(path, version, '');
+}
+
+/** The other 8 digits of the replica and the sequence in hex: with what the name has already, no other version has the same. */
+function restOfDot({ dot }: Version): string {
+  return `-${dot.replica.slice(8)}${dot.sequence.toString(16)}`;
+}
+
+function copyName(path: string, version: Version, rest: string): string {
   const nameAt = path.lastIndexOf('/') + 1;
   const name = path.slice(nameAt);
   const dotAt = name.lastIndexOf('.');
   const hasExtension = dotAt > 0 && utf8(name.slice(dotAt)).length <= EXTENSION_BYTES_MAX;
   const stem = hasExtension ? name.slice(0, dotAt) : name;
   const extension = hasExtension ? name.slice(dotAt) : '';
-  const tail = `.conflict-${compactUtc(version.stamp.wallMs)}-${version.dot.replica.slice(0, 8)}${extension}`;
+  const tail = `.conflict-${compactUtc(version.stamp.wallMs)}-${version.dot.replica.slice(0, 8)}${rest}${extension}`;
   const room = NAME_BYTES_MAX - utf8(tail).length;
   if (utf8(stem).length <= room) return path.slice(0, nameAt) + stem + tail;
   const digest = Buffer.from(hash('name', utf8(name))).toString('hex', 0, NAME_DIGEST_DIGITS / 2);

@@ -9,14 +9,15 @@
 import { Worker } from 'node:worker_threads';
 import { SamerootError } from '../base/errors.ts';
 import { threadScript } from '../base/thread.ts';
-import type { JobInput, JobName, JobOutput, JobReply, JobRequest } from './disk-jobs.ts';
+import type { JobCaller, JobInput, JobName, JobOutput, JobReply, JobRequest } from './disk-jobs.ts';
+import { errorOf } from './job-failure.ts';
 
 interface Waiting {
   resolve(output: unknown): void;
   reject(error: unknown): void;
 }
 
-export class DiskThread implements AsyncDisposable {
+export class DiskThread implements JobCaller {
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
   #nextId = 1;
@@ -30,12 +31,10 @@ export class DiskThread implements AsyncDisposable {
     this.#worker.unref();
   }
 
-  /** Jobs that are queued or running. */
   get busy(): number {
     return this.#waiting.size;
   }
 
-  /** Runs a job; buffers in `transfer` are moved, not copied, and must not be used afterwards. */
   call<K extends JobName>(name: K, input: JobInput<K>, transfer: readonly ArrayBuffer[] = []): Promise<JobOutput<K>> {
     return new Promise((resolve, reject) => {
       if (this.#ended !== undefined) {
@@ -60,14 +59,8 @@ export class DiskThread implements AsyncDisposable {
     if (waiting === undefined) return;
     this.#waiting.delete(reply.id);
     if (this.#waiting.size === 0) this.#worker.unref();
-    const { error } = reply;
-    if (error === undefined) {
-      waiting.resolve(reply.output);
-      return;
-    }
-    const details = error.path === undefined ? {} : { path: error.path };
-    if (error.code !== undefined) waiting.reject(new SamerootError(error.code, error.message, details));
-    else waiting.reject(Object.assign(new Error(error.message), { code: error.system }));
+    if (reply.error === undefined) waiting.resolve(reply.output);
+    else waiting.reject(errorOf(reply.error));
   }
 
   #end(error: Error): void {

@@ -6,14 +6,15 @@
  * tick (4 ms here), so a file that was written just now could be written again without a trace. Its reader waits
  * until the clock has moved on.
  */
-import { closeSync, constants, fstatSync, lstatSync, openSync, readlinkSync, readSync } from 'node:fs';
 import { asBuffer } from '../base/bytes.ts';
 import { messageOf, SamerootError, systemCode, type ErrorCode } from '../base/errors.ts';
 import { MIB } from '../base/limits.ts';
+import type { Clock } from '../base/world.ts';
 import { nextCut, type ChunkerParameters, type Gear } from '../content/chunker.ts';
 import { ContentListBuilder, type ContentId } from '../content/content-list.ts';
 import { hash } from '../content/hash.ts';
 import { diskStat, kindOf } from './disk-stat.ts';
+import { OPEN, TICK_MS_MAX, type Disk } from './disk.ts';
 import { problemCode } from './folder-walk.ts';
 import { leadsOutside } from './links.ts';
 import { sameStat, type DiskStat } from './placed.ts';
@@ -22,10 +23,8 @@ import { giveAway } from './transfer.ts';
 const READ_BUFFER_BYTES: number = 8 * MIB;
 /** Files up to this size are read in one go, many to a job. */
 export const WHOLE_BYTES_MAX: number = 4 * MIB;
-/** Longest time between two ticks of any kernel's file clock (100 Hz), with some room. */
-const TICK_MS = 15;
 /** Never blocks on a pipe that took the file's place, never follows a link. */
-const OPEN_FLAGS: number = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+const OPEN_FLAGS: number = OPEN.readOnly | OPEN.noFollow | OPEN.nonBlocking;
 
 export interface Chunking {
   readonly gear: Gear;
@@ -35,6 +34,12 @@ export interface Chunking {
 export interface ListPage {
   readonly hash: Uint8Array;
   readonly page: Uint8Array;
+}
+
+/** What hashing needs of the world: the age of a file is asked of the clock. */
+export interface FileWorld {
+  readonly disk: Disk;
+  readonly clock: Clock;
 }
 
 /** What was found at a path. `large`: a file for `LargeHash`. */
@@ -51,51 +56,53 @@ function sharedBuffer(): Buffer {
   return (readBuffer ??= Buffer.allocUnsafeSlow(READ_BUFFER_BYTES));
 }
 
-export function examine(root: string, path: string, chunking: Chunking): Examined {
+export function examine(world: FileWorld, root: string, path: string, chunking: Chunking): Examined {
   try {
-    const stats = lstatSync(`${root}/${path}`, { throwIfNoEntry: false });
+    const stats = world.disk.lstat(`${root}/${path}`);
     if (stats === undefined) return { state: 'gone' };
     const kind = kindOf(stats);
     if (kind === 'directory') return { state: kind, stat: diskStat(stats) };
-    if (kind === 'symlink') return examineLink(root, path, diskStat(stats));
+    if (kind === 'symlink') return examineLink(world.disk, root, path, diskStat(stats));
     if (kind === undefined) return { state: 'problem', code: 'FILE_KIND', message: 'neither a file nor a folder nor a symlink' };
-    return stats.size > WHOLE_BYTES_MAX ? { state: 'large', stat: diskStat(stats) } : hashWhole(`${root}/${path}`, chunking);
+    return stats.size > WHOLE_BYTES_MAX ? { state: 'large', stat: diskStat(stats) } : hashWhole(world, `${root}/${path}`, chunking);
   } catch (error) {
     return failed(error);
   }
 }
 
-function examineLink(root: string, path: string, stat: DiskStat): Examined {
-  const target = readlinkSync(`${root}/${path}`, { encoding: 'buffer' });
+function examineLink(disk: Disk, root: string, path: string, stat: DiskStat): Examined {
+  const target = disk.readlink(`${root}/${path}`);
   if (leadsOutside(path, asBuffer(target).toString('latin1'))) {
     return { state: 'problem', code: 'LINK_OUTSIDE', message: `the link leads to ${asBuffer(target).toString('utf8')}` };
   }
-  const after = lstatSync(`${root}/${path}`, { throwIfNoEntry: false });
+  const after = disk.lstat(`${root}/${path}`);
   if (after === undefined || !sameStat(diskStat(after), stat)) return { state: 'changing' };
   return { state: 'symlink', stat, target: Uint8Array.from(target) };
 }
 
-function hashWhole(file: string, chunking: Chunking): Examined {
-  const descriptor = openSync(file, OPEN_FLAGS);
+function hashWhole(world: FileWorld, file: string, chunking: Chunking): Examined {
+  const { disk } = world;
+  const handle = disk.open(file, OPEN_FLAGS);
   try {
-    const stat = settledStat(descriptor);
+    const stat = settledStat(world, handle);
     if (stat === undefined) return { state: 'changing' };
     const buffer = sharedBuffer();
-    const bytes = fill(descriptor, buffer, 0, Math.min(stat.bytes, buffer.length), 0);
-    if (bytes !== stat.bytes || !unchanged(descriptor, stat)) return { state: 'changing' };
+    const bytes = fill(disk, handle, buffer, 0, Math.min(stat.bytes, buffer.length), 0);
+    if (bytes !== stat.bytes || !unchanged(disk, handle, stat)) return { state: 'changing' };
     const pages: ListPage[] = [];
     const builder = listBuilder(pages);
     cutAll(buffer, bytes, true, chunking, builder);
     return { state: 'file', stat, content: Uint8Array.from(builder.finish().id), pages };
   } finally {
-    closeSync(descriptor);
+    disk.close(handle);
   }
 }
 
 /** A file that is too large for one job: hashed in slices, the state is kept here between them. */
 export class LargeHash {
   readonly stat: DiskStat;
-  readonly #descriptor: number;
+  readonly #disk: Disk;
+  readonly #handle: number;
   readonly #chunking: Chunking;
   #pages: ListPage[] = [];
   readonly #builder: ContentListBuilder = listBuilder({ push: (page) => this.#pages.push(page) });
@@ -103,18 +110,20 @@ export class LargeHash {
   /** Bytes read and not yet part of a chunk: less than the largest chunk. */
   #rest: Uint8Array = new Uint8Array(0);
 
-  private constructor(descriptor: number, stat: DiskStat, chunking: Chunking) {
-    this.#descriptor = descriptor;
+  private constructor(disk: Disk, handle: number, stat: DiskStat, chunking: Chunking) {
+    this.#disk = disk;
+    this.#handle = handle;
     this.stat = stat;
     this.#chunking = chunking;
   }
 
   /** `undefined` if the file is just being changed. */
-  static open(root: string, path: string, chunking: Chunking): LargeHash | undefined {
-    const descriptor = openSync(`${root}/${path}`, OPEN_FLAGS);
-    const stat = settledStat(descriptor);
-    if (stat !== undefined) return new LargeHash(descriptor, stat, chunking);
-    closeSync(descriptor);
+  static open(world: FileWorld, root: string, path: string, chunking: Chunking): LargeHash | undefined {
+    const { disk } = world;
+    const handle = disk.open(`${root}/${path}`, OPEN_FLAGS);
+    const stat = settledStat(world, handle);
+    if (stat !== undefined) return new LargeHash(disk, handle, stat, chunking);
+    disk.close(handle);
     return undefined;
   }
 
@@ -126,7 +135,7 @@ export class LargeHash {
     const goal = Math.min(this.stat.bytes, this.#position + maxBytes);
     while (this.#position < goal) {
       const wanted = Math.min(buffer.length, length + goal - this.#position);
-      const end = fill(this.#descriptor, buffer, length, wanted, this.#position);
+      const end = fill(this.#disk, this.#handle, buffer, length, wanted, this.#position);
       this.#position += end - length;
       if (end < wanted) return { pages: [], changing: true, content: undefined };
       const cut = cutAll(buffer, end, this.#position === this.stat.bytes, this.#chunking, this.#builder);
@@ -137,11 +146,11 @@ export class LargeHash {
     const content = this.#position === this.stat.bytes ? Uint8Array.from(this.#builder.finish().id) : undefined;
     const pages = this.#pages;
     this.#pages = [];
-    return { pages, changing: !unchanged(this.#descriptor, this.stat), content };
+    return { pages, changing: !unchanged(this.#disk, this.#handle, this.stat), content };
   }
 
   close(): void {
-    closeSync(this.#descriptor);
+    this.#disk.close(this.#handle);
   }
 }
 
@@ -165,10 +174,10 @@ function cutAll(buffer: Buffer, end: number, last: boolean, { gear, parameters }
 }
 
 /** Reads until buffer[from, to) is full or the file ends; returns the end of what was read. */
-function fill(descriptor: number, buffer: Buffer, from: number, to: number, position: number): number {
+function fill(disk: Disk, handle: number, buffer: Buffer, from: number, to: number, position: number): number {
   let at = from;
   while (at < to) {
-    const read = readSync(descriptor, buffer, at, to - at, position + at - from);
+    const read = disk.read(handle, buffer, at, to - at, position + at - from);
     if (read === 0) break;
     at += read;
   }
@@ -176,17 +185,18 @@ function fill(descriptor: number, buffer: Buffer, from: number, to: number, posi
 }
 
 /** The stat of an open file, after the tick in which it was last changed; `undefined` if it is no file or changes again. */
-function settledStat(descriptor: number): DiskStat | undefined {
-  const stats = fstatSync(descriptor);
+function settledStat({ disk, clock }: FileWorld, handle: number): DiskStat | undefined {
+  const stats = disk.fstat(handle);
   if (!stats.isFile()) return undefined;
-  const ageMs = Date.now() - stats.ctimeMs;
-  if (ageMs < 0 || ageMs > TICK_MS) return diskStat(stats);
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, TICK_MS);
-  return unchanged(descriptor, diskStat(stats)) ? diskStat(stats) : undefined;
+  const ageMs = clock.wallMs() - stats.ctimeMs;
+  // A clock in whole milliseconds is a little behind the file's; one that is far off says nothing of the age.
+  if (Math.abs(ageMs) > TICK_MS_MAX) return diskStat(stats);
+  disk.nextTick();
+  return unchanged(disk, handle, diskStat(stats)) ? diskStat(stats) : undefined;
 }
 
-function unchanged(descriptor: number, stat: DiskStat): boolean {
-  return sameStat(diskStat(fstatSync(descriptor)), stat);
+function unchanged(disk: Disk, handle: number, stat: DiskStat): boolean {
+  return sameStat(diskStat(disk.fstat(handle)), stat);
 }
 
 function failed(error: unknown): Examined {
@@ -200,30 +210,31 @@ function failed(error: unknown): Examined {
 
 /** The bytes of some ranges of a file, if it has the expected stat before and after they are read. */
 export function readRanges(
+  disk: Disk,
   file: string,
   expected: DiskStat | undefined,
   ranges: readonly { readonly offsetBytes: number; readonly bytes: number }[],
   target: Uint8Array,
   targetOffset: number,
 ): number | undefined {
-  let descriptor: number;
+  let handle: number;
   try {
-    descriptor = openSync(file, OPEN_FLAGS);
+    handle = disk.open(file, OPEN_FLAGS);
   } catch {
     return undefined;
   }
   try {
-    const before = fstatSync(descriptor);
+    const before = disk.fstat(handle);
     if (!before.isFile() || (expected !== undefined && !sameStat(diskStat(before), expected))) return undefined;
     let at = targetOffset;
     for (const { offsetBytes, bytes } of ranges) {
-      if (fill(descriptor, asBuffer(target), at, at + bytes, offsetBytes) < at + bytes) return undefined;
+      if (fill(disk, handle, asBuffer(target), at, at + bytes, offsetBytes) < at + bytes) return undefined;
       at += bytes;
     }
-    return unchanged(descriptor, diskStat(before)) ? at : undefined;
+    return unchanged(disk, handle, diskStat(before)) ? at : undefined;
   } catch {
     return undefined;
   } finally {
-    closeSync(descriptor);
+    disk.close(handle);
   }
 }

@@ -17,7 +17,8 @@ import { wholeMs } from './disk-stat.ts';
 import { WHOLE_BYTES_MAX, type Chunking, type Examined, type ListPage } from './file-hash.ts';
 import { problemCode } from './folder-walk.ts';
 import type { DiskStat } from './placed.ts';
-import type { LargeSlice, ReadThread } from './read-jobs.ts';
+import type { ReadThread } from './disk-jobs.ts';
+import type { LargeSlice } from './read-jobs.ts';
 import type { Finding } from './scan.ts';
 
 const FILES_PER_JOB = 500;

@@ -8,10 +8,10 @@
  * Invariants: symlinks are never followed, neither at a path nor on the way to it. What cannot be read is a problem at
  * its path, never an absence: who compares must not take it for a delete. Memory is the names of one folder per level.
  */
-import { lstatSync, readdirSync, type Stats } from 'node:fs';
 import { asBuffer, fromUtf8 } from '../base/bytes.ts';
 import { messageOf, SamerootError, systemCode, type ErrorCode } from '../base/errors.ts';
 import { diskStat, kindOf } from './disk-stat.ts';
+import type { Disk, FileStats } from './disk.ts';
 import type { IgnoreRules } from './ignore.ts';
 import { OWN_FOLDER, pathProblem } from './paths.ts';
 import type { PlacedKind } from './placed.ts';
@@ -64,13 +64,15 @@ function utf8Rank(unit: number): number {
 }
 
 export class FolderWalk {
+  readonly #disk: Disk;
   readonly #root: string;
   readonly #rules: IgnoreRules;
   readonly #frames: Frame[] = [];
   #problems: PathProblem[] = [];
 
   /** Everything, or with `starts` (sound, sorted by `compareText`, none within another) those paths and what is below them. */
-  constructor(root: string, rules: IgnoreRules, starts?: readonly string[]) {
+  constructor(disk: Disk, root: string, rules: IgnoreRules, starts?: readonly string[]) {
+    this.#disk = disk;
     this.#root = root;
     this.#rules = rules;
     if (starts === undefined) this.#enter('');
@@ -111,14 +113,14 @@ export class FolderWalk {
     return { paths, kinds, stats: stats.numbers, births, problems, done: this.#frames.length === 0 };
   }
 
-  #look(path: string): { kind: PlacedKind; stat: Stats } | undefined {
+  #look(path: string): { kind: PlacedKind; stat: FileStats } | undefined {
     const unsound = path.length > 1000 ? pathProblem(path) : undefined;
     if (unsound !== undefined) {
       this.#report(path, unsound, 'the path is too long');
       return undefined;
     }
     try {
-      const stat = lstatSync(`${this.#root}/${path}`, { throwIfNoEntry: false });
+      const stat = this.#disk.lstat(`${this.#root}/${path}`);
       if (stat === undefined) return undefined;
       const kind = kindOf(stat);
       if (this.#rules.ignores(path, kind === 'directory')) return undefined;
@@ -133,7 +135,7 @@ export class FolderWalk {
   #enter(prefix: string): void {
     const folder = prefix.slice(0, -1);
     try {
-      const names = this.#names(prefix, readdirSync(`${this.#root}/${prefix}`));
+      const names = this.#names(prefix, this.#disk.readdir(`${this.#root}/${prefix}`));
       if (names.length > 0) this.#frames.push({ prefix, names, next: 0, waiting: [] });
     } catch (error) {
       // Without its top the folder would look like a folder where everything was deleted.
@@ -155,7 +157,7 @@ export class FolderWalk {
 
   #readExactly(prefix: string): string[] {
     const names: string[] = [];
-    for (const bytes of readdirSync(`${this.#root}/${prefix}`, { encoding: 'buffer' })) {
+    for (const bytes of this.#disk.readdirBytes(`${this.#root}/${prefix}`)) {
       const name = fromUtf8(bytes);
       if (name === undefined) this.#report(prefix + asBuffer(bytes).toString('utf8'), 'NAME_NOT_UTF8', 'the name is not UTF-8');
       else names.push(name);
@@ -170,7 +172,7 @@ export class FolderWalk {
       const parent = path.slice(0, slash);
       if (this.#rules.ignores(parent, true)) return false;
       try {
-        if (lstatSync(`${this.#root}/${parent}`, { throwIfNoEntry: false })?.isDirectory() !== true) return false;
+        if (this.#disk.lstat(`${this.#root}/${parent}`)?.isDirectory() !== true) return false;
       } catch (error) {
         this.#fail(path, error);
         return false;

@@ -5,12 +5,12 @@
  * Order at start: unfinished projections first, then watches, then the first scan; so that our own half-done renames are
  * never taken for edits, and nothing that happens meanwhile is missed.
  */
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { assert } from '../base/assert.ts';
 import { equalBytes } from '../base/bytes.ts';
 import { messageOf, SamerootError, type ErrorCode } from '../base/errors.ts';
 import { KIB } from '../base/limits.ts';
-import type { Clock, Log } from '../base/world.ts';
+import type { Timer, World } from '../base/world.ts';
 import { contentHash, contentLevel, EMPTY_CONTENT, type ContentId } from '../content/content-list.ts';
 import { hash } from '../content/hash.ts';
 import { decodeEntry } from '../entry/entry-codec.ts';
@@ -19,13 +19,24 @@ import { view } from '../entry/view.ts';
 import type { Replica } from '../replica/replica.ts';
 import type { Operation, Store } from '../store/store.ts';
 import { ContentIndex } from './content-index.ts';
+import type { JobCaller } from './disk-jobs.ts';
 import { DiskThread } from './disk-thread.ts';
+import type { DiskAccess } from './disk.ts';
+import { readSmall } from './file-io.ts';
+import { WALK_KINDS } from './folder-walk.ts';
 import { PathGate } from './gate.ts';
+import type { FoundOutcome } from './file-hasher.ts';
 import { Ingest } from './ingest.ts';
 import { openMarker } from './marker.ts';
 import { Materialiser, type Projection } from './materialise.ts';
+import type { PathLook } from './path-look.ts';
+import { getPlaced, sameStat } from './placed.ts';
 import { ContentReader, type WantedRange } from './serve.ts';
+import { Withheld } from './set-aside.ts';
+import type { Standing } from './standing.ts';
+import { StatColumns } from './stat-columns.ts';
 import { Staging, type CopyItem, type PartItem } from './staging.ts';
+import { TrashRestore, type RestoreRequest, type RestoreResult, type TrashedFile } from './trash-restore.ts';
 import { Trash } from './trash.ts';
 
 /** A change of this size or less is sent along with its entry: it saves the round trip of asking for the bytes. */
@@ -38,16 +49,17 @@ export interface FolderOptions {
   readonly root: string;
   readonly replica: Replica;
   readonly store: Store;
-  readonly clock: Clock;
-  readonly log: Log;
+  readonly world: World;
+  readonly access: DiskAccess;
   readonly settleMs: number;
   readonly rescanMs: number;
   readonly minFreeBytes: number | undefined;
   /** Closed with the folder. */
   readonly threads: DiskThreads;
+  readonly standing: Standing;
 }
 
-export type DiskThreads = readonly [read: DiskThread, write: DiskThread];
+export type DiskThreads = readonly [read: JobCaller, write: JobCaller];
 
 /** Threads take some 0.2 s to be ready: a node starts them first and does the rest meanwhile. */
 export function startDiskThreads(): DiskThreads {
@@ -68,47 +80,70 @@ export interface FolderProblem {
 export class Folder implements AsyncDisposable {
   readonly #options: FolderOptions;
   readonly #staging: Staging;
+  readonly #gate = new PathGate();
   readonly #trash: Trash;
+  readonly #restorer: TrashRestore;
   readonly #materialiser: Materialiser;
   readonly #ingest: Ingest;
   readonly #reader: ContentReader;
   readonly #index: ContentIndex;
-  #expiry: NodeJS.Timeout | undefined;
+  readonly #withheld: Withheld;
+  #expiry: Timer | undefined;
   #scanned = false;
 
   /** @throws {SamerootError} `FOLDER_MISSING` if the folder belongs to another share, `IO_ERROR` */
   static async open(options: FolderOptions): Promise<Folder> {
-    const { root, replica, clock, minFreeBytes } = options;
-    await openMarker(root, replica.share.id, replica.head.tree.live === 0);
+    const { root, replica, world, access, minFreeBytes } = options;
+    openMarker(access.disk, root, replica.share.id, replica.head.tree.live === 0);
     const staging = await Staging.open(
-      { root, writeThread: options.threads[1], clock, minFreeBytes },
+      { root, access, writeThread: options.threads[1], clock: world.clock, minFreeBytes },
       await Materialiser.wantedContents(replica),
     );
     return new Folder(options, staging);
   }
 
   private constructor(options: FolderOptions, staging: Staging) {
-    const { root, replica, store, clock, log, settleMs, rescanMs, minFreeBytes } = options;
+    const { root, replica, store, access, settleMs, rescanMs, standing } = options;
+    const { clock, timers, log } = options.world;
     const [readThread, writeThread] = options.threads;
-    const gate = new PathGate();
+    const gate = this.#gate;
     this.#options = options;
     this.#staging = staging;
     this.#index = new ContentIndex(store);
-    this.#trash = new Trash({ root, store, writeThread, clock, log, maxBytes: undefined });
-    this.#materialiser = new Materialiser({ root, replica, staging, trash: this.#trash, gate, writeThread, clock, log, minFreeBytes });
+    this.#trash = new Trash({ root, store, access, writeThread, clock, log, maxBytes: undefined });
+    this.#materialiser = new Materialiser({
+      root,
+      replica,
+      staging,
+      trash: this.#trash,
+      gate,
+      access,
+      writeThread,
+      clock,
+      timers,
+      log,
+      standing,
+    });
     this.#ingest = new Ingest({
       root,
       replica,
+      access,
       thread: readThread,
       gate,
       clock,
+      timers,
       log,
       settleMs,
       rescanMs,
       materialise: (keys) => this.restore(keys),
       todoRows: (key) => this.todoRows(key, replica.entry(key)),
+      standing,
     });
-    this.#reader = new ContentReader({ root, store, thread: readThread, checkSoon: (paths) => this.#ingest.checkSoon(paths) });
+    const takeInAsNew = (items: readonly FoundOutcome[]): Promise<void> => this.#ingest.takeInWithheld(items);
+    this.#withheld = new Withheld({ root, replica, gate, access, writeThread, timers, standing, takeIn: takeInAsNew });
+    const takeIn = (paths: readonly string[]): Promise<void> => this.#ingest.takeIn(paths);
+    this.#restorer = new TrashRestore({ root, store, trash: this.#trash, gate, access, writeThread, takeIn });
+    this.#reader = new ContentReader({ root, store, thread: readThread, timers, checkSoon: (paths) => this.#ingest.checkSoon(paths) });
   }
 
   /** Asked for keys that must come back, contents from peers included; set by the node. */
@@ -119,17 +154,19 @@ export class Folder implements AsyncDisposable {
     const { dirty } = await this.#materialiser.redo();
     try {
       await this.#ingest.start();
+      this.#options.standing.restored = false;
       this.#ingest.checkSoon(dirty);
     } finally {
       this.#scanned = true;
     }
-    this.#expiry = setInterval(() => this.#expireTrash(), TRASH_EXPIRY_MS);
-    this.#expiry.unref();
+    this.#expiry = this.#options.world.timers.every(TRASH_EXPIRY_MS, () => this.#expireTrash());
     this.#expireTrash();
   }
 
   #expireTrash(): void {
-    this.#trash.expire().catch((error: unknown) => this.#options.log.warn('the trash could not be emptied', { error: messageOf(error) }));
+    this.#trash
+      .expire()
+      .catch((error: unknown) => this.#options.world.log.warn('the trash could not be emptied', { error: messageOf(error) }));
   }
 
   // --- disk -> replica -------------------------------------------------------------------------------------------
@@ -187,6 +224,55 @@ export class Folder implements AsyncDisposable {
     return count;
   }
 
+  /** What is at a path now, and what the folder makes of it. */
+  async look(path: string): Promise<PathLook> {
+    const { root, store, threads } = this.#options;
+    const { kinds, stats } = await threads[0].call('look', { root, paths: [path] });
+    const kind = WALK_KINDS[kinds[0]!];
+    const stat = new StatColumns(stats).get(0);
+    const placed = getPlaced(store, path);
+    const asPlaced =
+      placed?.kind === kind &&
+      (kind === 'directory' ? placed?.stat.mode === stat.mode : placed !== undefined && sameStat(placed.stat, stat));
+    const ignoredBy = this.#ingest.ruleFor(path, kind === 'directory');
+    const asKnown = ignoredBy !== undefined || (kind === undefined ? placed === undefined : asPlaced);
+    return { kind: kind ?? 'nothing', asKnown, settling: this.#ingest.isSettling(path), ignoredBy };
+  }
+
+  // --- coming back -----------------------------------------------------------------------------------------------
+
+  /** The peers were heard: what is still withheld is new here, or, with `setAside`, goes to the quarantine. */
+  async endWithholding(unknown: 'keep' | 'set-aside'): Promise<void> {
+    const { standing } = this.#options;
+    const name = standing.quarantine;
+    assert(name !== undefined, 'something is withheld');
+    const end = (): Promise<void> => (unknown === 'keep' ? this.#withheld.takeIn() : this.#withheld.setAside(name));
+    await end();
+    standing.quarantine = undefined;
+    // What was found meanwhile.
+    await end();
+  }
+
+  // --- trash -----------------------------------------------------------------------------------------------------
+
+  listTrash(options: Parameters<TrashRestore['list']>[0]): ReturnType<TrashRestore['list']> {
+    return this.#restorer.list(options);
+  }
+
+  /** What was at this path and is in the trash, newest first. */
+  trashOf(path: string): Promise<TrashedFile[]> {
+    return this.#restorer.versionsOf(path);
+  }
+
+  restoreTrash(request: RestoreRequest): Promise<RestoreResult> {
+    return this.#restorer.restore(request);
+  }
+
+  /** While nothing is being put into it. */
+  emptyTrash(): Promise<{ readonly files: number; readonly bytes: number }> {
+    return this.#gate.run(() => this.#trash.empty());
+  }
+
   // --- contents --------------------------------------------------------------------------------------------------
 
   /** A file here has this content; one in staging does not count, it may not be whole. */
@@ -206,13 +292,19 @@ export class Folder implements AsyncDisposable {
     const there = known === undefined ? [] : decodeEntry(known).versions.map((version) => version.value);
     if (there.some((other) => other.kind === 'file' && equalBytes(other.content, value.content))) return undefined;
     // A file that was only moved keeps its time, and its bytes are on the other side already.
-    if (this.#options.clock.wallMs() - value.mtimeMs > INLINE_AGE_MS_MAX) return undefined;
+    if (this.#options.world.clock.wallMs() - value.mtimeMs > INLINE_AGE_MS_MAX) return undefined;
     const path = this.#index.path(value.content);
     if (path === undefined) return undefined;
+    const bytes = this.#small(path, value.bytes);
+    const wanted = contentHash(value.content);
+    return bytes !== undefined && equalBytes(hash('chunk', bytes), wanted) ? { hash: wanted, bytes } : undefined;
+  }
+
+  /** A file of this size, read here and now: it is small. */
+  #small(path: string, bytes: number): Uint8Array | undefined {
     try {
-      const bytes = readFileSync(join(this.#options.root, path));
-      const wanted = contentHash(value.content);
-      return bytes.length === value.bytes && equalBytes(hash('chunk', bytes), wanted) ? { hash: wanted, bytes } : undefined;
+      const found = readSmall(this.#options.access.disk, join(this.#options.root, path));
+      return found?.length === bytes ? Uint8Array.from(found) : undefined;
     } catch {
       return undefined;
     }
@@ -259,7 +351,7 @@ export class Folder implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    clearInterval(this.#expiry);
+    this.#expiry?.cancel();
     await this.#ingest[Symbol.asyncDispose]();
     await closeDiskThreads(this.#options.threads);
   }

@@ -5,9 +5,10 @@
  * a rule deletes nothing elsewhere. The file with the rules is replicated itself and never ignored. It is the only one:
  * rules in subfolders would make "is this path ignored?" depend on files that may not have arrived yet.
  */
-import { readFile } from 'node:fs/promises';
 import ignore, { type Ignore } from 'ignore';
 import { messageOf, SamerootError, systemCode } from '../base/errors.ts';
+import type { Disk } from './disk.ts';
+import { readText } from './file-io.ts';
 
 export const IGNORE_FILE = '.samerootignore';
 /** The package keeps every path it was asked about; past this many it starts afresh, so that memory stays bounded. */
@@ -32,6 +33,15 @@ export class IgnoreRules {
     }
     return this.#rules.ignores(isDirectory ? `${path}/` : path);
   }
+
+  /** The rule that leaves `path` alone: as `ignores`, but slow. Lines count from 1. */
+  ruleFor(path: string, isDirectory: boolean): { readonly line: number; readonly rule: string } | undefined {
+    if (!this.ignores(path, isDirectory)) return undefined;
+    const lines = this.text.split(/\r?\n/);
+    const marked = ignore({ ignorecase: false }).add(lines.map((pattern, at) => ({ pattern, mark: String(at + 1) })));
+    const { rule } = marked.test(isDirectory ? `${path}/` : path);
+    return rule?.mark === undefined ? undefined : { line: Number(rule.mark), rule: rule.pattern };
+  }
 }
 
 export const NO_RULES: IgnoreRules = new IgnoreRules('');
@@ -40,9 +50,9 @@ export const NO_RULES: IgnoreRules = new IgnoreRules('');
  * The rules of a folder; none where there is no such file.
  * @throws {SamerootError} `IO_ERROR` if they can not be read: guessing would replicate what nobody wants
  */
-export async function readRules(root: string): Promise<string> {
+export function readRules(disk: Disk, root: string): string {
   try {
-    return await readFile(`${root}/${IGNORE_FILE}`, 'utf8');
+    return readText(disk, `${root}/${IGNORE_FILE}`);
   } catch (error) {
     const code = systemCode(error);
     if (code === 'ENOENT' || code === 'EISDIR' || code === 'ENOTDIR') return '';

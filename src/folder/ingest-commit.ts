@@ -15,13 +15,14 @@ import * as keyspace from '../store/keyspace.ts';
 import type { Operation } from '../store/store.ts';
 import { newestPathRow } from './content-index.ts';
 import { wholeMs } from './disk-stat.ts';
-import { makeDurable } from './durable.ts';
+import type { DiskAccess } from './disk.ts';
 import type { FoundOutcome } from './file-hasher.ts';
 import { WALK_KINDS, type PathProblem } from './folder-walk.ts';
 import { fileKey, parentPath } from './paths.ts';
-import { placeRows, sameStat, unplaceRows, type Placed, type PlacedKind } from './placed.ts';
-import type { ReadThread } from './read-jobs.ts';
+import { isWithheld, placeRows, sameStat, unplaceRows, type Placed, type PlacedKind } from './placed.ts';
+import type { ReadThread } from './disk-jobs.ts';
 import type { Finding } from './scan.ts';
+import type { Standing } from './standing.ts';
 import { StatColumns } from './stat-columns.ts';
 import { todoRow } from './todo.ts';
 
@@ -36,9 +37,13 @@ export type Settled = (FoundOutcome & { readonly renamed?: boolean }) | { readon
 export interface IngestCommitterOptions {
   readonly root: string;
   readonly replica: Replica;
+  readonly access: DiskAccess;
   readonly thread: ReadThread;
   readonly gate: Gate;
   readonly onProblem: (problem: PathProblem) => void;
+  readonly standing: Standing;
+  /** Shows these keys on the disk again: what is there differs from their entries in mode or time. */
+  readonly touchUp: (keys: readonly Uint8Array[]) => void;
 }
 
 export class IngestCommitter {
@@ -51,19 +56,40 @@ export class IngestCommitter {
   /** Takes the paths in, in one commit; resolves to those that are to be looked at again. */
   async commit(items: readonly Settled[]): Promise<string[]> {
     await this.#makeDurable(items);
-    return this.#options.gate.run(async () => {
+    const touchUp: Uint8Array[] = [];
+    const left = await this.#options.gate.run(async () => {
       const current = await this.#unmoved(items);
       const refreshed: Operation[] = [];
       const mutations: Mutation[] = [];
       for (const item of current) {
         if (item.state === 'found' && showsTheSame(item)) refreshed.push(...refreshRows(item));
-        else if (item.state === 'found') mutations.push(...this.#foundMutations(item));
+        else if (item.state === 'found' && this.#options.standing.restored && showsSameBytes(item)) {
+          const key = fileKey(item.finding.placed!.owner);
+          refreshed.push(...refreshRows(item), todoRow(key, []));
+          touchUp.push(key);
+        } else if (item.state === 'found') mutations.push(...this.#foundMutations(item));
         else mutations.push(this.#goneMutation(item.finding));
       }
       if (refreshed.length > 0) await this.#options.replica.store.write(refreshed, { durable: false });
       if (mutations.length > 0) await this.#options.replica.commit(mutations);
       const taken = new Set(current);
       return items.filter((item) => !taken.has(item)).map(({ finding }) => finding.path);
+    });
+    if (touchUp.length > 0) this.#options.touchUp(touchUp);
+    return left;
+  }
+
+  /**
+   * Takes in what was withheld, as its placed rows say, where there is no entry by now. Resolves to the paths that are to be
+   * looked at again, because the file is not as its row says.
+   */
+  async takeInWithheld(items: readonly FoundOutcome[]): Promise<string[]> {
+    await this.#makeDurable(items, true);
+    return this.#options.gate.run(async () => {
+      const current = new Set(await this.#unmoved(items));
+      const fresh = items.filter((item) => current.has(item) && this.#options.replica.entry(fileKey(item.finding.path)) === undefined);
+      if (fresh.length > 0) await this.#options.replica.commit(fresh.flatMap((item) => this.#foundMutations(item, true)));
+      return items.filter((item) => !current.has(item)).map(({ finding }) => finding.path);
     });
   }
 
@@ -93,15 +119,15 @@ export class IngestCommitter {
     });
   }
 
-  async #makeDurable(items: readonly Settled[]): Promise<void> {
-    const files: string[] = [];
-    const folders = new Set<string>();
+  async #makeDurable(items: readonly Settled[], all: boolean = false): Promise<void> {
+    const inodes = new Set<string>();
     for (const item of items) {
-      if (item.state === 'found' && showsTheSame(item)) continue;
-      folders.add(parentPath(item.finding.path) ?? '');
-      if (item.state === 'found' && item.value.kind === 'file' && item.renamed !== true) files.push(item.finding.path);
+      if (!all && item.state === 'found' && showsTheSame(item)) continue;
+      inodes.add(parentPath(item.finding.path) ?? '');
+      // Bytes, and the mode too: one that a power cut takes back would pass for an edit, and undo what peers have by then.
+      if (item.state === 'found' && item.value.kind !== 'symlink' && item.renamed !== true) inodes.add(item.finding.path);
     }
-    await makeDurable(this.#options.root, files, [...folders]);
+    await this.#options.access.makeDurable(this.#options.root, [], [...inodes]);
   }
 
   async #unmoved(items: readonly Settled[]): Promise<Settled[]> {
@@ -120,7 +146,8 @@ export class IngestCommitter {
     });
   }
 
-  #foundMutations({ finding, stat, value, rows }: FoundOutcome): Mutation[] {
+  /** `onlyNew`: an entry that came meanwhile is left as it is. */
+  #foundMutations({ finding, stat, value, rows }: FoundOutcome, onlyNew: boolean = false): Mutation[] {
     const { path, placed } = finding;
     const key = fileKey(path);
     const shown = placed?.owner === path ? placed : undefined;
@@ -129,6 +156,11 @@ export class IngestCommitter {
       key,
       next: (current, author) => {
         dots = undefined;
+        if (onlyNew && current !== undefined) return current;
+        if (!onlyNew && current === undefined && this.#options.standing.quarantine !== undefined) {
+          dots = [];
+          return undefined;
+        }
         return this.#guarded(path, current, () => {
           const adopted = shown === undefined ? shownDots(current, value) : undefined;
           const next = adopted === undefined ? written(key, current, shown, author, value) : { entry: current, dots: adopted };
@@ -137,11 +169,11 @@ export class IngestCommitter {
         });
       },
       rows: (entry) => {
-        if (dots === undefined || entry === undefined) return [];
+        if (dots === undefined) return [];
         const kind: PlacedKind = value.kind;
         const content = value.kind === 'file' ? value.content : undefined;
         const target = value.kind === 'symlink' ? value.target : undefined;
-        const copies = shown?.copies === true || entry.versions.length > 1;
+        const copies = shown?.copies === true || (entry?.versions.length ?? 0) > 1;
         const operations = [...rows, ...placeRows(path, { kind, stat, content, target, owner: path, dots, copies }, placed)];
         if (content !== undefined) operations.push(newestPathRow(content, path));
         return operations;
@@ -197,7 +229,7 @@ function written(
   author: Author,
   value: FoundValue,
 ): { readonly entry: Entry; readonly dots: readonly Dot[] } {
-  if (current === undefined) {
+  if (current === undefined && author.births) {
     const entry = birth(key, value);
     // A time in the future can not be a stamp: a later edit would have to be older than what it replaces.
     const past = entry.versions.every(({ stamp }) => compareStamps(stamp, author.stamp()) < 0);
@@ -229,7 +261,7 @@ function mtimeOf(value: Value): number {
 
 /** The stat has changed, but nothing that is replicated. */
 function showsTheSame({ finding: { placed }, value, stat }: FoundOutcome): boolean {
-  if (placed === undefined || placed.kind !== value.kind) return false;
+  if (placed === undefined || placed.kind !== value.kind || isWithheld(placed)) return false;
   switch (value.kind) {
     case 'file':
       return (
@@ -242,6 +274,14 @@ function showsTheSame({ finding: { placed }, value, stat }: FoundOutcome): boole
     case 'directory':
       return placed.stat.mode === value.mode;
   }
+}
+
+/**
+ * The same bytes as the row says, under another mode or time. No edit where a backup was put back: the program that did it may
+ * have kept neither, and a file that only has a new time would win over what everybody else wrote since.
+ */
+function showsSameBytes({ finding: { placed }, value }: FoundOutcome): boolean {
+  return placed?.kind === 'file' && value.kind === 'file' && equalBytes(placed.content!, value.content);
 }
 
 function refreshRows({ finding: { path, placed }, stat }: FoundOutcome): Operation[] {

@@ -7,22 +7,22 @@
  *
  * Nothing is taken in while the folder or its marker is missing: the folder is looked at every 5 s until it is back.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf, SamerootError } from '../base/errors.ts';
-import type { Clock, Log } from '../base/world.ts';
+import { sleep, type Clock, type Log, type Timer, type Timers } from '../base/world.ts';
 import { makeGear } from '../content/chunker.ts';
 import type { Replica } from '../replica/replica.ts';
 import type { Operation } from '../store/store.ts';
 import { DeleteGuard, type DeleteAnswer } from './delete-guard.ts';
-import { FileHasher } from './file-hasher.ts';
-import { IgnoreRules, NO_RULES, readRules } from './ignore.ts';
+import type { DiskAccess } from './disk.ts';
+import { FileHasher, type FoundOutcome } from './file-hasher.ts';
+import { IgnoreRules, NO_RULES } from './ignore.ts';
 import { IngestCommitter, type Gate } from './ingest-commit.ts';
 import { IngestPass, type PassResult } from './ingest-pass.ts';
-import { checkMarker } from './marker.ts';
 import { pathProblem } from './paths.ts';
 import { Problems, type ProblemState } from './problems.ts';
-import type { ReadThread } from './read-jobs.ts';
+import type { ReadThread } from './disk-jobs.ts';
 import { disjointPaths, Scanner, type Finding } from './scan.ts';
+import type { Standing } from './standing.ts';
 import { SettleQueue } from './settle-queue.ts';
 import { Watcher } from './watch.ts';
 
@@ -39,9 +39,11 @@ export interface IngestOptions {
   /** Absolute path of the shared folder. */
   readonly root: string;
   readonly replica: Replica;
+  readonly access: DiskAccess;
   readonly thread: ReadThread;
   readonly gate: Gate;
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly log: Log;
   /** A path is taken in after this long without events. */
   readonly settleMs: number;
@@ -50,6 +52,7 @@ export interface IngestOptions {
   readonly materialise: (keys: readonly Uint8Array[]) => Promise<unknown>;
   /** The rows that let `materialise` go on after a crash. */
   readonly todoRows: (key: Uint8Array) => readonly Operation[];
+  readonly standing: Standing;
 }
 
 export interface IngestProgress {
@@ -73,6 +76,8 @@ interface Question {
 
 export class Ingest implements AsyncDisposable {
   readonly #options: IngestOptions;
+  /** Takes no more jobs once we are closing. */
+  readonly #thread: ReadThread;
   readonly #watcher: Watcher;
   readonly #scanner: Scanner;
   readonly #hasher: FileHasher;
@@ -86,7 +91,7 @@ export class Ingest implements AsyncDisposable {
   #failure: SamerootError | undefined;
   #fullDueMs: number | undefined;
   #running: Promise<void> | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Timer | undefined;
   #closed = false;
   #progress: { state: 'idle' | 'scanning'; seen: number; hashed: number; hashedBytes: number } = {
     state: 'idle',
@@ -97,12 +102,13 @@ export class Ingest implements AsyncDisposable {
 
   constructor(options: IngestOptions) {
     this.#options = options;
-    const { root, replica, gate, clock, log } = options;
+    const { root, replica, access, gate, clock, timers, log } = options;
     const { store, share } = replica;
     // A pass may have hours of hashing before it: once we are closing, its next job fails and ends it.
     const thread: ReadThread = {
       call: (name, input) => (this.#closed ? Promise.reject(closing()) : options.thread.call(name, input)),
     };
+    this.#thread = thread;
     this.#problems = new Problems(() => clock.wallMs());
     this.#queue = new SettleQueue(options.settleMs);
     this.#guard = new DeleteGuard(log);
@@ -117,10 +123,21 @@ export class Ingest implements AsyncDisposable {
         this.#progress.hashedBytes += bytes;
       },
     });
-    this.#committer = new IngestCommitter({ root, replica, thread, gate, onProblem: (problem) => this.#problems.add(problem) });
+    this.#committer = new IngestCommitter({
+      root,
+      replica,
+      access,
+      thread,
+      gate,
+      onProblem: (problem) => this.#problems.add(problem),
+      standing: options.standing,
+      touchUp: (keys) => void options.materialise(keys).catch(() => undefined), // The todo rows stay.
+    });
     this.#watcher = new Watcher({
       root,
+      access,
       thread,
+      timers,
       log,
       rules: () => this.#rules.text,
       onPath: (path) => this.#onEvent(path),
@@ -165,6 +182,26 @@ export class Ingest implements AsyncDisposable {
     return this.#queue.size;
   }
 
+  /** The path had events a moment ago. */
+  isSettling(path: string): boolean {
+    return this.#queue.has(path);
+  }
+
+  /** The rule of this folder that leaves the path alone. */
+  ruleFor(path: string, isDirectory: boolean): { readonly line: number; readonly rule: string } | undefined {
+    return this.#rules.ruleFor(path, isDirectory);
+  }
+
+  /** Resolves when these paths, and all below them, have been taken in as they are now. */
+  async takeIn(paths: readonly string[]): Promise<void> {
+    if (paths.length > 0) await this.#ask(disjointPaths(paths), 'guard');
+  }
+
+  /** Takes in what was withheld: the peers know nothing of it. */
+  async takeInWithheld(items: readonly FoundOutcome[]): Promise<void> {
+    this.checkSoon(await this.#committer.takeInWithheld(items));
+  }
+
   /** Whether the rules of this folder leave the path alone. */
   ignores(path: string, isDirectory: boolean): boolean {
     return this.#rules.ignores(path, isDirectory);
@@ -183,7 +220,7 @@ export class Ingest implements AsyncDisposable {
   async scanNow(): Promise<void> {
     let { again } = await this.#ask('everything', 'guard');
     for (let round = 0; again.length > 0 && round < SETTLE_ROUNDS; round++) {
-      await sleep(this.#options.settleMs);
+      await sleep(this.#options.timers, this.#options.settleMs);
       again = (await this.#ask(disjointPaths(again), 'guard')).again;
     }
   }
@@ -203,7 +240,7 @@ export class Ingest implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     this.#watcher[Symbol.dispose]();
     while (this.#running !== undefined) await this.#running;
     for (const question of this.#questions.splice(0)) question.reject(closing());
@@ -231,12 +268,12 @@ export class Ingest implements AsyncDisposable {
   /** Runs what is due, or sets the timer for what will be. */
   #wake(): void {
     if (this.#closed || this.#running !== undefined) return;
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     const dueMs = this.#questions.length > 0 ? 0 : this.#nextDueMs();
     if (dueMs === undefined) return;
     const waitMs = dueMs - this.#nowMs();
     if (waitMs > 0) {
-      this.#timer = setTimeout(() => this.#wake(), Math.min(Math.ceil(waitMs), 2 ** 31 - 1));
+      this.#timer = this.#options.timers.after(Math.ceil(waitMs), () => this.#wake());
       return;
     }
     this.#running = this.#step().finally(() => {
@@ -278,7 +315,7 @@ export class Ingest implements AsyncDisposable {
 
   async #pass(asked: readonly string[] | undefined, questions: readonly Question[]): Promise<PassResult> {
     const { replica, clock, root, log } = this.#options;
-    const checkFolder = (): Promise<void> => checkMarker(root, replica.share.id);
+    const checkFolder = (): Promise<void> => this.#thread.call('checkMarker', { root, shareId: replica.share.id });
     await checkFolder();
     const rulesChanged = await this.#loadRules();
     const scopes = rulesChanged || this.#failure !== undefined ? undefined : asked;
@@ -343,7 +380,7 @@ export class Ingest implements AsyncDisposable {
 
   /** Reads the ignore rules; true if they are others than before. */
   async #loadRules(): Promise<boolean> {
-    const text = await readRules(this.#options.root);
+    const text = await this.#thread.call('readRules', { root: this.#options.root });
     if (text === this.#rules.text) return false;
     this.#rules = new IgnoreRules(text);
     return true;

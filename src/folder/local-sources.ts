@@ -10,10 +10,10 @@ import { contentHash, contentLevel, listLeaves, type ContentId } from '../conten
 import type { Replica } from '../replica/replica.ts';
 import * as keyspace from '../store/keyspace.ts';
 import { ContentIndex } from './content-index.ts';
-import type { DiskThread } from './disk-thread.ts';
+import type { JobCaller } from './disk-jobs.ts';
+import { TRASH_FOLDER } from './into-trash.ts';
 import { OWN_FOLDER } from './paths.ts';
 import { stagedName, type CopyItem, type Staging } from './staging.ts';
-import { TRASH_FOLDER } from './trash-jobs.ts';
 import type { Trash } from './trash.ts';
 
 export interface LocalSourcesOptions {
@@ -21,7 +21,7 @@ export interface LocalSourcesOptions {
   readonly replica: Replica;
   readonly staging: Staging;
   readonly trash: Trash;
-  readonly writeThread: DiskThread;
+  readonly writeThread: JobCaller;
   readonly log: Log;
 }
 

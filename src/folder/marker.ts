@@ -2,18 +2,20 @@
  * The marker `.sameroot/share` says that this is the folder of the share: a disk that is not mounted has none. Without
  * it nothing is ingested, so an empty mount point never looks like a folder where everything was deleted.
  */
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
-import { toHex } from '../base/bytes.ts';
+import { toHex, utf8 } from '../base/bytes.ts';
 import { messageOf, SamerootError } from '../base/errors.ts';
+import { OPEN, type Disk } from './disk.ts';
+import { flushNames, readText, writeFully } from './file-io.ts';
+import { ioError } from './io-error.ts';
 import { OWN_FOLDER } from './paths.ts';
 
 const MARKER = `${OWN_FOLDER}/share`;
 
 /** @throws {SamerootError} `FOLDER_MISSING` if the folder or its marker is not there, `SHARE_MISMATCH` if it is that of another share */
-export async function checkMarker(root: string, shareId: Uint8Array): Promise<void> {
+export function checkMarker(disk: Disk, root: string, shareId: Uint8Array): void {
   let text: string;
   try {
-    text = await readFile(`${root}/${MARKER}`, 'utf8');
+    text = readText(disk, `${root}/${MARKER}`);
   } catch (error) {
     throw new SamerootError('FOLDER_MISSING', `${root} is not there, or has lost its ${MARKER}: ${messageOf(error)}`, { cause: error });
   }
@@ -21,28 +23,40 @@ export async function checkMarker(root: string, shareId: Uint8Array): Promise<vo
     throw new SamerootError('SHARE_MISMATCH', `${root} is the folder of share ${text.trim().slice(0, 80)}`);
 }
 
+/** Whether this was the folder of a share at any time. */
+export function hasMarker(disk: Disk, root: string): boolean {
+  try {
+    return disk.lstat(`${root}/${MARKER}`) !== undefined;
+  } catch (error) {
+    throw ioError('could not be looked at', `${root}/${MARKER}`, error);
+  }
+}
+
 /**
  * At the start of a node. `isNew`: the database knows of no file here, so that a folder without marker becomes the
  * folder of the share; one that was it and has lost its marker does not.
  * @throws {SamerootError} see `checkMarker`
  */
-export async function openMarker(root: string, shareId: Uint8Array, isNew: boolean): Promise<void> {
+export function openMarker(disk: Disk, root: string, shareId: Uint8Array, isNew: boolean): void {
   try {
-    await checkMarker(root, shareId);
+    checkMarker(disk, root, shareId);
   } catch (error) {
     if (!isNew || !(error instanceof SamerootError) || error.code !== 'FOLDER_MISSING') throw error;
-    await writeMarker(root, shareId);
+    writeMarker(disk, root, shareId);
   }
 }
 
-async function writeMarker(root: string, shareId: Uint8Array): Promise<void> {
-  await mkdir(`${root}/${OWN_FOLDER}`, { recursive: true });
-  const draft = await open(`${root}/${MARKER}.new`, 'w');
+/** Durable, its names too: a database that knows of files beside a folder without marker would take nothing in. */
+function writeMarker(disk: Disk, root: string, shareId: Uint8Array): void {
+  disk.mkdir(`${root}/${OWN_FOLDER}`, { recursive: true });
+  const draft = disk.open(`${root}/${MARKER}.new`, OPEN.writeOnly | OPEN.create | OPEN.truncate);
   try {
-    await draft.writeFile(`${toHex(shareId)}\n`);
-    await draft.sync();
+    writeFully(disk, draft, utf8(`${toHex(shareId)}\n`), 0);
+    disk.flush(draft, 'bytes');
   } finally {
-    await draft.close();
+    disk.close(draft);
   }
-  await rename(`${root}/${MARKER}.new`, `${root}/${MARKER}`);
+  disk.rename(`${root}/${MARKER}.new`, `${root}/${MARKER}`);
+  flushNames(disk, `${root}/${OWN_FOLDER}`);
+  flushNames(disk, root);
 }

@@ -12,16 +12,16 @@
  */
 import { byteKey, compareBytes, fromByteKey, toHex } from '../base/bytes.ts';
 import { SamerootError, type ErrorCode } from '../base/errors.ts';
-import type { Clock, Log } from '../base/world.ts';
-import type { ContentId } from '../content/content-list.ts';
+import type { Clock, Log, Timers } from '../base/world.ts';
+import { contentLevel, type ContentId } from '../content/content-list.ts';
 import { equalEntries, type Entry } from '../entry/entry.ts';
 import { view } from '../entry/view.ts';
 import type { Mutation, Replica } from '../replica/replica.ts';
 import * as keyspace from '../store/keyspace.ts';
 import type { Operation } from '../store/store.ts';
 import { chunkPlaceRows, ContentIndex } from './content-index.ts';
-import type { DiskThread } from './disk-thread.ts';
-import { makeDurable } from './durable.ts';
+import type { JobCaller } from './disk-jobs.ts';
+import type { DiskAccess } from './disk.ts';
 import type { PathGate } from './gate.ts';
 import { LocalSources } from './local-sources.ts';
 import { fileKey, OWN_FOLDER, pathOfKey } from './paths.ts';
@@ -29,6 +29,8 @@ import type { BatchResult, Outcome, Placement } from './place-job.ts';
 import { getPlaced } from './placed.ts';
 import { outcomesByPath, rowsOf } from './plan-outcome.ts';
 import { Planner, type KeyPlan, type Plan } from './plan.ts';
+import { countAside } from './set-aside.ts';
+import type { Standing } from './standing.ts';
 import { stagedName, type Staging } from './staging.ts';
 import { todoDone, todoInodes, todoKeys, todoRow } from './todo.ts';
 import type { Trash } from './trash.ts';
@@ -40,10 +42,12 @@ export interface MaterialiserOptions {
   readonly staging: Staging;
   readonly trash: Trash;
   readonly gate: PathGate;
-  readonly writeThread: DiskThread;
+  readonly access: DiskAccess;
+  readonly writeThread: JobCaller;
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly log: Log;
-  readonly minFreeBytes: number | undefined;
+  readonly standing: Standing;
 }
 
 export interface MissingContent {
@@ -203,27 +207,33 @@ export class Materialiser {
 
   /** The contents of several chunks that are new in the folder. */
   async #projectBatch(keys: readonly Uint8Array[], round: Round): Promise<ContentId[]> {
-    const { replica, staging } = this.#options;
-    const plan = await new Planner(replica, staging).plan(keys);
+    const { root, access, replica, staging, timers } = this.#options;
+    const plan = await new Planner(replica, staging, timers).plan(keys);
     const result = await this.#apply(plan);
+    this.#options.standing.setAside += countAside([...result.removals, ...result.placements]);
     this.#noteKept(plan, result);
-    const outcomes = outcomesByPath(plan, result);
-    for (const keyPlan of plan.keys) this.#judge(keyPlan, plan, outcomes, round);
-    for (const key of plan.idle) round.keys.set(byteKey(key), 'done');
-    const fresh = plan.placements.flatMap(({ plan: { wish } }, at) => {
-      const content = wish?.value.kind === 'file' && result.placements[at]!.status === 'done' ? wish.value.content : undefined;
-      return content === undefined || content[0] === 0 || this.#index.holds(content) ? [] : [content];
-    });
     try {
+      await access.makeDurable(root, [], result.touched);
+      const outcomes = outcomesByPath(plan, result);
+      for (const keyPlan of plan.keys) this.#judge(keyPlan, plan, outcomes, round);
+      for (const key of plan.idle) round.keys.set(byteKey(key), 'done');
+      const fresh = this.#newLargeContents(plan, result);
       await this.#commit(plan, rowsOf(plan, result, this.#options.trash), round);
+      return fresh;
     } finally {
       this.#noteMoved(plan, result);
     }
-    return fresh;
+  }
+
+  #newLargeContents(plan: Plan, result: BatchResult): ContentId[] {
+    return plan.placements.flatMap(({ plan: { wish } }, at) => {
+      const content = wish?.value.kind === 'file' && result.placements[at]!.status === 'done' ? wish.value.content : undefined;
+      return content === undefined || contentLevel(content) === 0 || this.#index.holds(content) ? [] : [content];
+    });
   }
 
   async #apply(plan: Plan): Promise<BatchResult> {
-    const { root, trash, writeThread, minFreeBytes } = this.#options;
+    const { root, trash, staging, writeThread } = this.#options;
     const removals = plan.removals.map(({ operation }) => operation);
     const placements = plan.placements.map(({ operation }) => operation);
     const touches = plan.touches.map(({ operation }) => operation);
@@ -231,7 +241,7 @@ export class Materialiser {
     const tmp = `${root}/${OWN_FOLDER}/tmp`;
     const duplicates = plan.duplicates.map(({ name, bytes, at }) => ({ name, bytes, at, copy: `copy-${this.#nextCopy++}` }));
     if (duplicates.length > 0) {
-      const inodes = await writeThread.call('stageDuplicate', { tmp, items: duplicates, minFreeBytes });
+      const inodes = await staging.duplicate(duplicates);
       for (const [index, { at, copy }] of duplicates.entries()) {
         const operation = placements[at]!;
         if (operation.want.kind !== 'file') continue;
@@ -239,17 +249,16 @@ export class Materialiser {
       }
     }
     await this.#writeIntents(plan, placements);
-    const result = await writeThread.call('applyBatch', {
+    return writeThread.call('applyBatch', {
       root,
       tmp,
       day: trash.day(),
+      quarantine: this.#options.standing.quarantine,
       removals,
       placements,
       touches,
       copies: duplicates.map(({ copy }) => copy),
     });
-    await makeDurable(root, [], result.touched);
-    return result;
   }
 
   /** Before a large file is renamed, its inode is in the todo row. (A small one is known by its hash.) */
@@ -277,12 +286,16 @@ export class Materialiser {
     }
   }
 
-  /** After the commit: until then a look-up finds the content in staging, from then on in the folder. */
+  /**
+   * After the commit: until then a look-up finds the content in staging, from then on in the folder. Also where the batch
+   * failed later on: a name that is taken for a content that is there would never be filled again.
+   */
   #noteMoved(plan: Plan, result: BatchResult): void {
     for (const [at, { operation }] of plan.placements.entries()) {
       const outcome = result.placements[at]!;
       const name = operation.want.kind === 'file' ? operation.want.staged : undefined;
-      if (outcome.status === 'done' && outcome.moved === true && name !== undefined) this.#options.staging.noteMoved(name);
+      const isGone = outcome.status === 'absent' || (outcome.status === 'done' && outcome.moved === true);
+      if (isGone && name !== undefined) this.#options.staging.noteMoved(name);
     }
   }
 

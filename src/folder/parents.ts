@@ -2,9 +2,9 @@
  * The folders above the paths of a batch. A path is only touched if each of them is a real folder: a link in between
  * could lead anywhere on this host. Looked up once per batch; the batch itself tells what it makes and removes.
  */
-import { chmodSync, lstatSync } from 'node:fs';
 import { join } from 'node:path';
-import { lstatOrNothing, MODE_BITS } from './disk-stat.ts';
+import { lstatExisting, lstatOrNothing, MODE_BITS } from './disk-stat.ts';
+import type { Disk } from './disk.ts';
 import { parentPath } from './paths.ts';
 
 export interface ParentFault {
@@ -15,11 +15,13 @@ export interface ParentFault {
 const OWNER_WRITES = 0o300;
 
 export class Parents {
+  readonly #disk: Disk;
   readonly #root: string;
   readonly #sound = new Set<string>();
   readonly #modes = new Map<string, number>();
 
-  constructor(root: string) {
+  constructor(disk: Disk, root: string) {
+    this.#disk = disk;
     this.#root = root;
   }
 
@@ -29,7 +31,7 @@ export class Parents {
     if (parent === undefined || this.#sound.has(parent)) return undefined;
     const above = this.check(parent);
     if (above !== undefined) return above;
-    const stats = lstatOrNothing(join(this.#root, parent));
+    const stats = lstatOrNothing(this.#disk, join(this.#root, parent));
     if (stats === undefined) return { path: parent, how: 'missing' };
     if (!stats.isDirectory()) return { path: parent, how: stats.isSymbolicLink() ? 'link' : 'file' };
     this.#sound.add(parent);
@@ -48,10 +50,10 @@ export class Parents {
   makeWritable(path: string): boolean {
     const parent = parentPath(path);
     if (parent === undefined) return false;
-    const mode = lstatSync(join(this.#root, parent)).mode & MODE_BITS;
+    const mode = lstatExisting(this.#disk, join(this.#root, parent)).mode & MODE_BITS;
     if ((mode & OWNER_WRITES) === OWNER_WRITES) return false;
     this.#modes.set(parent, mode);
-    chmodSync(join(this.#root, parent), mode | OWNER_WRITES);
+    this.#disk.chmod(join(this.#root, parent), mode | OWNER_WRITES);
     return true;
   }
 
@@ -67,7 +69,7 @@ export class Parents {
 
   restoreModes(): void {
     for (const [path, mode] of this.#modes) {
-      if (lstatOrNothing(join(this.#root, path))?.isDirectory() === true) chmodSync(join(this.#root, path), mode);
+      if (lstatOrNothing(this.#disk, join(this.#root, path))?.isDirectory() === true) this.#disk.chmod(join(this.#root, path), mode);
     }
     this.#modes.clear();
   }

@@ -10,31 +10,18 @@
  * Order: removals from the deepest path up, so that folders are empty when their turn comes; placements from the top
  * down; changes of mode and time last.
  */
-import {
-  chmodSync,
-  closeSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  readlinkSync,
-  renameSync,
-  rmdirSync,
-  rmSync,
-  symlinkSync,
-  utimesSync,
-  type Stats,
-} from 'node:fs';
 import { join } from 'node:path';
-import { asBuffer, equalBytes, toHex } from '../base/bytes.ts';
+import { equalBytes, toHex } from '../base/bytes.ts';
 import { messageOf, SamerootError, systemCode, type ErrorCode } from '../base/errors.ts';
 import { hash } from '../content/hash.ts';
-import { diskStat, kindOf, lstatOrNothing, MODE_BITS, wholeMs } from './disk-stat.ts';
-import { ioCode } from './flush.ts';
+import { diskStat, kindOf, lstatExisting, lstatOrNothing, MODE_BITS, wholeMs } from './disk-stat.ts';
+import { OPEN, type Disk, type FileStats } from './disk.ts';
+import { readSmall, tryToRemove } from './file-io.ts';
+import { IntoTrash, QUARANTINE_FOLDER, sameFile, TRASH_FOLDER, type Trashed } from './into-trash.ts';
+import { ioCode } from './io-error.ts';
 import { Parents, type ParentFault } from './parents.ts';
 import { parentPath } from './paths.ts';
 import { sameStat, type DiskStat, type PlacedKind } from './placed.ts';
-import { readSmall } from './file-io.ts';
-import { linkToTrash, moveToTrash, sameFile, type Trashed } from './trash-jobs.ts';
 
 export interface Known {
   readonly kind: PlacedKind;
@@ -46,6 +33,8 @@ export interface Removal {
   readonly was: Known;
   /** Another path wants these bytes: they go to staging under this name, not to the trash. */
   readonly keepAs: string | undefined;
+  /** To the quarantine, not to the trash. */
+  readonly setAside: boolean;
 }
 
 export interface WantedFile {
@@ -71,6 +60,8 @@ export interface Placement {
   readonly path: string;
   readonly was: Known | undefined;
   readonly want: Wanted;
+  /** What was there goes to the quarantine, not to the trash. */
+  readonly setAside: boolean;
 }
 
 export interface Touch {
@@ -86,6 +77,8 @@ export interface Batch {
   readonly tmp: string;
   /** `2026-11-23`: the folder in the trash. */
   readonly day: string;
+  /** The folder in the quarantine, while something is set aside. */
+  readonly quarantine: string | undefined;
   readonly removals: readonly Removal[];
   readonly placements: readonly Placement[];
   readonly touches: readonly Touch[];
@@ -114,27 +107,45 @@ export interface BatchResult {
   readonly removals: readonly Outcome[];
   readonly placements: readonly Outcome[];
   readonly touches: readonly Outcome[];
-  /** Folders, below the root, whose names have changed. */
+  /** Below the root: folders whose names have changed, and what has another mode or time in place. */
   readonly touched: readonly string[];
 }
 
-/** @throws {SamerootError} `FOLDER_MISSING` */
-export function applyBatch(batch: Batch): BatchResult {
-  if (lstatOrNothing(batch.tmp)?.isDirectory() !== true) {
-    throw new SamerootError('FOLDER_MISSING', `${batch.root} is not there, or has lost its .sameroot`, { path: batch.root });
+/** Public methods are jobs: see `disk-jobs.ts`. */
+export class PlaceJobs {
+  readonly #disk: Disk;
+  readonly #trash: IntoTrash;
+
+  constructor(disk: Disk, trash: IntoTrash) {
+    this.#disk = disk;
+    this.#trash = trash;
   }
-  return new Applier(batch).run();
+
+  /** @throws {SamerootError} `FOLDER_MISSING` */
+  applyBatch(batch: Batch): BatchResult {
+    if (lstatOrNothing(this.#disk, batch.tmp)?.isDirectory() !== true) {
+      throw new SamerootError('FOLDER_MISSING', `${batch.root} is not there, or has lost its .sameroot`, { path: batch.root });
+    }
+    return new Applier(this.#disk, this.#trash, batch).run();
+  }
 }
 
 class Applier {
+  readonly #disk: Disk;
+  readonly #trash: IntoTrash;
   readonly #batch: Batch;
   readonly #parents: Parents;
   readonly #touched = new Set<string>();
+  /** Names in staging that removals of this batch are to fill, and have not: a file with such a name is a leftover. */
+  readonly #unfilled: Set<string | undefined>;
   #nextName = 0;
 
-  constructor(batch: Batch) {
+  constructor(disk: Disk, trash: IntoTrash, batch: Batch) {
+    this.#disk = disk;
+    this.#trash = trash;
     this.#batch = batch;
-    this.#parents = new Parents(batch.root);
+    this.#parents = new Parents(disk, batch.root);
+    this.#unfilled = new Set(batch.removals.map(({ keepAs }) => keepAs));
   }
 
   run(): BatchResult {
@@ -142,7 +153,7 @@ class Applier {
     const removed = removals.map((removal) => this.#guarded(removal.path, () => this.#remove(removal)));
     const placed = placements.map((placement) => this.#guarded(placement.path, () => this.#place(placement)));
     const changed = touches.map((touch) => this.#guarded(touch.path, () => this.#touch(touch)));
-    for (const copy of this.#batch.copies) rmSync(join(this.#batch.tmp, copy), { force: true });
+    for (const copy of this.#batch.copies) tryToRemove(this.#disk, join(this.#batch.tmp, copy));
     this.#parents.restoreModes();
     return { removals: removed, placements: placed, touches: changed, touched: [...this.#touched] };
   }
@@ -176,12 +187,18 @@ class Applier {
     return outcome;
   }
 
-  #remove({ path, was, keepAs }: Removal): Outcome {
-    const { root, day, tmp } = this.#batch;
+  /** Where a file goes that gives way: the folder, and where that is. */
+  #refuge(setAside: boolean): readonly [folder: string, base: string] {
+    const { day, quarantine } = this.#batch;
+    return setAside && quarantine !== undefined ? [quarantine, QUARANTINE_FOLDER] : [day, TRASH_FOLDER];
+  }
+
+  #remove({ path, was, keepAs, setAside }: Removal): Outcome {
+    const { root, tmp } = this.#batch;
     // Whatever is in the place of a parent, a folder with this path in it is not.
     if (this.#parents.check(path) !== undefined) return { status: 'done', stat: undefined };
     const target = this.#absolute(path);
-    const stats = lstatOrNothing(target);
+    const stats = lstatOrNothing(this.#disk, target);
     if (stats === undefined) return { status: 'done', stat: undefined };
     if (was.kind === 'directory') {
       if (!stats.isDirectory()) return { status: 'dirty', path };
@@ -190,13 +207,17 @@ class Applier {
     if (!isAs(stats, was)) return { status: 'dirty', path };
     if (keepAs !== undefined && stats.nlink === 1) {
       const kept = join(tmp, keepAs);
-      renameSync(target, kept);
-      if (sameFile(lstatSync(kept), was.stat)) return { status: 'done', stat: was.stat, kept: true };
+      this.#disk.rename(target, kept);
+      if (sameFile(lstatExisting(this.#disk, kept), was.stat)) {
+        this.#unfilled.delete(keepAs);
+        return { status: 'done', stat: was.stat, kept: true };
+      }
       this.#giveBack(kept, target);
       return { status: 'dirty', path };
     }
-    const place = moveToTrash(root, day, path);
-    const moved = lstatSync(join(root, place));
+    const [folder, base] = this.#refuge(setAside);
+    const place = this.#trash.move(root, folder, path, base);
+    const moved = lstatExisting(this.#disk, join(root, place));
     if (was.kind === 'file' && !sameFile(moved, was.stat)) {
       this.#giveBack(join(root, place), target);
       return { status: 'dirty', path };
@@ -206,12 +227,12 @@ class Applier {
 
   /** A file that changed between the look and the rename goes back, unless a newer one has come. */
   #giveBack(taken: string, target: string): void {
-    if (lstatOrNothing(target) === undefined) renameSync(taken, target);
+    if (lstatOrNothing(this.#disk, target) === undefined) this.#disk.rename(taken, target);
   }
 
   #removeFolder(path: string, target: string): Outcome {
     try {
-      rmdirSync(target);
+      this.#disk.rmdir(target);
     } catch (error) {
       if (systemCode(error) === 'ENOTEMPTY' || systemCode(error) === 'EEXIST') return { status: 'left' };
       throw error;
@@ -222,32 +243,33 @@ class Applier {
   }
 
   #place(placement: Placement): Outcome {
-    const { path, was, want } = placement;
+    const { path, was, want, setAside } = placement;
     const fault = this.#parents.check(path);
     if (fault !== undefined) return blockedBy(fault);
     const target = this.#absolute(path);
-    const stats = lstatOrNothing(target);
+    const stats = lstatOrNothing(this.#disk, target);
     if (stats === undefined && was !== undefined) return { status: 'dirty', path };
     if (stats?.isDirectory() === true && want.kind !== 'directory') return { status: 'blocked', path };
     const replaces = stats !== undefined && was !== undefined && isAs(stats, was);
     if (stats !== undefined && !replaces) {
       if (want.kind === 'directory' && want.implied && stats.isDirectory()) return { status: 'left' };
-      return isWanted(target, stats, want) ? this.#adopt(target, stats, want) : { status: 'dirty', path };
+      return isWanted(this.#disk, target, stats, want) ? this.#adopt(path, stats, want) : { status: 'dirty', path };
     }
     const temporary = this.#make(want);
     if (temporary === undefined) return { status: 'absent' };
-    const arriving = lstatSync(temporary);
+    const arriving = lstatExisting(this.#disk, temporary);
     let trashed: Trashed | undefined;
     if (replaces) {
-      const place = linkToTrash(this.#batch.root, this.#batch.day, path);
-      const now = lstatSync(join(this.#batch.root, place));
+      const [folder, base] = this.#refuge(setAside);
+      const place = this.#trash.link(this.#batch.root, folder, path, base);
+      const now = lstatExisting(this.#disk, join(this.#batch.root, place));
       trashed = { path: place, stat: diskStat(now) };
       // Copies have another inode; a link that is not the file we looked at shows that the user was quicker.
       if (was.kind === 'file' && now.nlink > 1 && !sameFile(now, was.stat)) return { status: 'dirty', path };
     }
-    renameSync(temporary, target);
+    this.#disk.rename(temporary, target);
     if (want.kind === 'directory') this.#parents.made(path);
-    const placed = lstatSync(target);
+    const placed = lstatExisting(this.#disk, target);
     if (placed.ino !== arriving.ino || placed.mtimeMs !== arriving.mtimeMs || placed.size !== arriving.size)
       return { status: 'dirty', path };
     return { status: 'done', stat: diskStat(placed), trashed, moved: true };
@@ -257,33 +279,35 @@ class Applier {
   #make(want: Wanted): string | undefined {
     if (want.kind === 'directory' || want.kind === 'symlink') {
       const temporary = this.#temporary();
-      rmSync(temporary, { recursive: true, force: true });
-      if (want.kind === 'symlink') symlinkSync(asBuffer(want.target), temporary);
+      this.#disk.removeTree(temporary);
+      if (want.kind === 'symlink') this.#disk.symlink(want.target, temporary);
       else {
-        mkdirSync(temporary);
-        chmodSync(temporary, want.mode);
+        this.#disk.mkdir(temporary);
+        this.#disk.chmod(temporary, want.mode);
       }
       return temporary;
     }
-    if (want.bytes > 0 && want.staged === undefined) return undefined;
+    if (want.bytes > 0 && (want.staged === undefined || this.#unfilled.has(want.staged))) return undefined;
     const temporary = want.staged === undefined ? this.#temporary() : join(this.#batch.tmp, want.staged);
-    if (want.staged === undefined) closeSync(openSync(temporary, 'w'));
-    const stats = lstatOrNothing(temporary);
-    if (stats !== undefined) setModeAndTime(temporary, stats, want.mode, want.mtimeMs);
+    if (want.staged === undefined) this.#disk.close(this.#disk.open(temporary, OPEN.writeOnly | OPEN.create | OPEN.truncate));
+    const stats = lstatOrNothing(this.#disk, temporary);
+    if (stats !== undefined) setModeAndTime(this.#disk, temporary, stats, want.mode, want.mtimeMs);
     return stats === undefined ? undefined : temporary;
   }
 
   /** What lies there is what is wanted: only mode and time are brought in line. */
-  #adopt(target: string, stats: Stats, want: Wanted): Outcome {
-    if (want.kind === 'file') setModeAndTime(target, stats, want.mode, want.mtimeMs);
-    return { status: 'done', stat: diskStat(lstatSync(target)) };
+  #adopt(path: string, stats: FileStats, want: Wanted): Outcome {
+    const target = this.#absolute(path);
+    if (want.kind === 'file') setModeAndTime(this.#disk, target, stats, want.mode, want.mtimeMs);
+    this.#touched.add(path);
+    return { status: 'done', stat: diskStat(lstatExisting(this.#disk, target)) };
   }
 
   #touch({ path, was, mode, mtimeMs }: Touch): Outcome {
     const fault = this.#parents.check(path);
     if (fault !== undefined) return blockedBy(fault);
     const target = this.#absolute(path);
-    const stats = lstatOrNothing(target);
+    const stats = lstatOrNothing(this.#disk, target);
     if (stats === undefined || kindOf(stats) !== was.kind) return { status: 'dirty', path };
     const now = { ...diskStat(stats), mode: this.#parents.modeOf(path) ?? stats.mode & MODE_BITS };
     // Also as we left it half done: the same file, with the old or the new mode and time.
@@ -292,10 +316,12 @@ class Applier {
     const sameBytes = was.kind === 'directory' || (now.inode === was.stat.inode && now.bytes === was.stat.bytes);
     if (!modeFine || !timeFine || !sameBytes) return { status: 'dirty', path };
     if (mtimeMs === undefined) {
-      chmodSync(target, mode);
+      this.#disk.chmod(target, mode);
       this.#parents.modeSet(path);
-    } else setModeAndTime(target, stats, mode, mtimeMs);
-    return { status: 'done', stat: diskStat(lstatSync(target)) };
+    } else setModeAndTime(this.#disk, target, stats, mode, mtimeMs);
+    // Lost in a power cut, the old mode under a row that says the new one would pass for an edit.
+    this.#touched.add(path);
+    return { status: 'done', stat: diskStat(lstatExisting(this.#disk, target)) };
   }
 }
 
@@ -304,29 +330,29 @@ function blockedBy(fault: ParentFault): Outcome {
 }
 
 /** As the row says. Of folders only kind and mode count: their times and sizes follow what is in them. */
-function isAs(stats: Stats, was: Known): boolean {
+function isAs(stats: FileStats, was: Known): boolean {
   if (kindOf(stats) !== was.kind) return false;
   const now = diskStat(stats);
   return was.kind === 'directory' ? now.mode === was.stat.mode : sameStat(now, was.stat);
 }
 
 /** Whether what lies there already has the wanted bytes: known by its inode, or read and hashed where that is cheap. */
-function isWanted(target: string, stats: Stats, want: Wanted): boolean {
+function isWanted(disk: Disk, target: string, stats: FileStats, want: Wanted): boolean {
   if (kindOf(stats) !== want.kind) return false;
   if (want.kind === 'directory') return diskStat(stats).mode === want.mode;
-  if (want.kind === 'symlink') return equalBytes(readlinkSync(target, 'buffer'), want.target);
+  if (want.kind === 'symlink') return equalBytes(disk.readlink(target), want.target);
   if (stats.size !== want.bytes) return false;
   if (want.bytes === 0) return true;
   const now = diskStat(stats);
   if (want.inodes.includes(now.inode) && wholeMs(now.mtimeMs) === want.mtimeMs) return true;
   if (want.chunk === undefined) return false;
-  const bytes = readSmall(target);
+  const bytes = readSmall(disk, target);
   return bytes !== undefined && toHex(hash('chunk', bytes)) === want.chunk;
 }
 
 /** The time gets 2 us more: as a number of seconds it would be rounded, now down into the millisecond before, now up. */
-function setModeAndTime(path: string, stats: Stats, mode: number, mtimeMs: number): void {
+function setModeAndTime(disk: Disk, path: string, stats: FileStats, mode: number, mtimeMs: number): void {
   // As text, for a negative number would be taken for "now".
-  if (wholeMs(stats.mtimeMs) !== mtimeMs) utimesSync(path, String(mtimeMs / 1000), String((mtimeMs + 0.002) / 1000));
-  if ((stats.mode & MODE_BITS) !== mode) chmodSync(path, mode);
+  if (wholeMs(stats.mtimeMs) !== mtimeMs) disk.utimes(path, String(mtimeMs / 1000), String((mtimeMs + 0.002) / 1000));
+  if ((stats.mode & MODE_BITS) !== mode) disk.chmod(path, mode);
 }

@@ -79,6 +79,14 @@ export function decodePlaced(path: string, bytes: Uint8Array): Placed {
   return { kind, stat, content, target, owner, dots, copies: (tag & 0x80) !== 0 };
 }
 
+/**
+ * Found on the disk by a replica that comes back and does not know yet what its peers have there: the row shows no version,
+ * and there is no entry. (Folders are nobody's loss; those that are only parents show no version either.)
+ */
+export function isWithheld({ kind, dots }: Placed): boolean {
+  return dots.length === 0 && kind !== 'directory';
+}
+
 /** Equal in everything that a change of the file would change. */
 export function sameStat(a: DiskStat, b: DiskStat): boolean {
   return a.inode === b.inode && a.bytes === b.bytes && a.mtimeMs === b.mtimeMs && a.ctimeMs === b.ctimeMs && a.mode === b.mode;

@@ -5,6 +5,7 @@ import { newestPathRow } from './content-index.ts';
 import type { BatchResult, Outcome } from './place-job.ts';
 import { placeRows, unplaceRows, type Placed } from './placed.ts';
 import type { PathPlan, Plan } from './plan.ts';
+import { asideRows, isAside } from './set-aside.ts';
 import type { Trash } from './trash.ts';
 
 export function outcomesByPath(plan: Plan, result: BatchResult): Map<string, Outcome> {
@@ -40,7 +41,8 @@ export function rowsOf(plan: Plan, result: BatchResult, trash: Trash): Operation
   const removed = new Set<string>();
   const keepTrash = (path: string, row: Placed | undefined, outcome: Outcome): void => {
     if (outcome.status === 'done' && outcome.trashed !== undefined && row?.content !== undefined) {
-      rows.push(...trash.rows(path, row.content, outcome.trashed));
+      const aside = isAside(outcome.trashed.path);
+      rows.push(...(aside ? asideRows(row.content, outcome.trashed.path) : trash.rows(path, row.content, outcome.trashed)));
     }
   };
   for (const [at, { plan: pathPlan }] of plan.removals.entries()) {

@@ -8,16 +8,17 @@
 import type { ErrorCode } from '../base/errors.ts';
 import { asBuffer, byteKey, equalBytes, toHex, utf8 } from '../base/bytes.ts';
 import { MIB } from '../base/limits.ts';
+import { nextTurn, type Timers } from '../base/world.ts';
 import { contentHash, contentLevel } from '../content/content-list.ts';
 import type { Dot, Entry, FoundValue, Value } from '../entry/entry.ts';
-import { conflictName, view, type View } from '../entry/view.ts';
+import { conflictNames, view, type View } from '../entry/view.ts';
 import type { Replica } from '../replica/replica.ts';
 import * as keyspace from '../store/keyspace.ts';
 import { wholeMs } from './disk-stat.ts';
 import { leadsOutside } from './links.ts';
 import { comparePaths, fileKey, parentPath, pathOfKey, pathProblem } from './paths.ts';
-import type { Placement, Removal, Touch } from './place-job.ts';
-import { decodePlaced, getPlaced, type Placed } from './placed.ts';
+import type { Placement, Removal, Touch, WantedFile } from './place-job.ts';
+import { decodePlaced, getPlaced, isWithheld, type Placed } from './placed.ts';
 import type { Staging } from './staging.ts';
 import { todoInodes } from './todo.ts';
 
@@ -79,15 +80,17 @@ const STEM_BYTES_UNCUT = 64;
 export class Planner {
   readonly #replica: Replica;
   readonly #staging: Staging;
+  readonly #timers: Timers;
   readonly #paths = new Map<string, PathPlan>();
   readonly #keys: KeyPlan[] = [];
   readonly #idle: Uint8Array[] = [];
   /** Folders that are needed: above something that will be there. */
   readonly #needed = new Set<string>();
 
-  constructor(replica: Replica, staging: Staging) {
+  constructor(replica: Replica, staging: Staging, timers: Timers) {
     this.#replica = replica;
     this.#staging = staging;
+    this.#timers = timers;
   }
 
   /** One planner makes one plan. */
@@ -95,7 +98,7 @@ export class Planner {
     const wishes: { key: Uint8Array; entry: Entry; paths: string[] }[] = [];
     for (const [index, key] of keys.entries()) {
       // A large plan is not to hold up the event loop; what changes meanwhile is noticed at the commit.
-      if (index % KEYS_PER_TURN === KEYS_PER_TURN - 1) await new Promise((resolve) => setImmediate(resolve));
+      if (index % KEYS_PER_TURN === KEYS_PER_TURN - 1) await nextTurn(this.#timers);
       const path = pathOfKey(key);
       const entry = this.#replica.entry(key);
       if (path === undefined || entry === undefined) this.#idle.push(key);
@@ -135,22 +138,25 @@ export class Planner {
 
   /** The entry at this path's own key is shown there. */
   #isOwn(path: string): boolean {
-    return getPlaced(this.#replica.store, path)?.owner === path || view(this.#replica.entry(fileKey(path))).winner !== undefined;
+    const row = getPlaced(this.#replica.store, path);
+    return (row?.owner === path && !isWithheld(row)) || view(this.#replica.entry(fileKey(path))).winner !== undefined;
   }
 
   #wishes(path: string, shown: View): Map<string, Wish> {
     const wishes = new Map<string, Wish>();
     if (shown.winner === undefined) return wishes;
     const folders = shown.others.filter(({ version }) => version.value.kind === 'directory');
-    const others = shown.others.filter(({ version }) => isPlaceable(version.value) && version.value.kind !== 'directory');
+    const names = conflictNames(path, shown.others);
+    const others = shown.others
+      .map((other, at) => ({ ...other, copy: names[at]! }))
+      .filter(({ version }) => isPlaceable(version.value) && version.value.kind !== 'directory');
     const value = shown.winner.version.value;
     if (!isPlaceable(value)) return wishes;
     // Folders that differ in their mode only are no copies to keep: whoever sees one has seen them all.
     const dots = value.kind === 'directory' ? [...shown.winner.dots, ...folders.flatMap((other) => other.dots)] : shown.winner.dots;
     wishes.set(path, { owner: path, value, dots, copies: others.length > 0, implied: false });
-    for (const { version, dots } of others) {
-      const copy = conflictName(path, version);
-      if (!wishes.has(copy)) wishes.set(copy, { owner: path, value: version.value as FoundValue, dots, copies: false, implied: false });
+    for (const { version, dots, copy } of others) {
+      wishes.set(copy, { owner: path, value: version.value as FoundValue, dots, copies: false, implied: false });
     }
     return wishes;
   }
@@ -244,7 +250,8 @@ export class Planner {
         if (replaces) placing.push(plan);
         else if (row.kind === 'directory' && this.#needed.has(path)) left.push(plan);
         else {
-          removals.push({ plan, operation: { path, was: { kind: row.kind, stat: row.stat }, keepAs: undefined } });
+          const was = { kind: row.kind, stat: row.stat };
+          removals.push({ plan, operation: { path, was, keepAs: undefined, setAside: isWithheld(row) } });
           if (wish !== undefined) placing.push(plan);
         }
       }
@@ -270,13 +277,15 @@ export class Planner {
       const { path, row, wish } = plan;
       const removed = row !== undefined && (row.kind === 'directory') !== (wish!.value.kind === 'directory');
       const was = row === undefined || removed ? undefined : { kind: row.kind, stat: row.stat };
+      const setAside = row !== undefined && isWithheld(row);
       const { value } = wish!;
-      if (value.kind === 'directory') return { plan, operation: { path, was, want: { ...value, implied: wish!.implied } } };
-      if (value.kind === 'symlink') return { plan, operation: { path, was, want: value } };
+      if (value.kind === 'directory') return { plan, operation: { path, was, want: { ...value, implied: wish!.implied }, setAside } };
+      if (value.kind === 'symlink') return { plan, operation: { path, was, want: value, setAside } };
       const staged = value.bytes === 0 ? undefined : this.#staging.placeable(value.content);
       const source = vanishing.get(byteKey(value.content));
       if (staged?.known === false && source !== undefined) kept.set(source, staged.name);
-      const mayMove = staged !== undefined && !staged.copy && !taken.has(staged.name);
+      const isThere = staged?.known === true || (staged !== undefined && source !== undefined);
+      const mayMove = isThere && !staged.copy && !taken.has(staged.name);
       if (mayMove) taken.add(staged.name);
       else if (staged?.known === true && (staged.copy || value.bytes <= DUPLICATE_BYTES_MAX)) {
         duplicates.push({ name: staged.name, bytes: value.bytes, at });
@@ -285,10 +294,8 @@ export class Planner {
       const inodes = todoInodes(this.#replica.store, fileKey(wish!.owner));
       if (mayMove) inodes.push(...[staged.inode, source?.plan.row?.stat.inode].filter((inode) => inode !== undefined));
       const { bytes, mode, mtimeMs } = value;
-      return {
-        plan,
-        operation: { path, was, want: { kind: 'file', bytes, mode, mtimeMs, staged: mayMove ? staged.name : undefined, chunk, inodes } },
-      };
+      const want: WantedFile = { kind: 'file', bytes, mode, mtimeMs, staged: mayMove ? staged.name : undefined, chunk, inodes };
+      return { plan, operation: { path, was, want, setAside } };
     });
     const keeping = removals.map((removal) => ({ plan: removal.plan, operation: { ...removal.operation, keepAs: kept.get(removal) } }));
     return { removals: keeping, placements, duplicates };

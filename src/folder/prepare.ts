@@ -2,63 +2,67 @@
  * Is this folder fit to be shared? Asked once at start, before anything is opened, so that a wrong path or a missing
  * permission is one clear line and not a surprise in the middle of a sync.
  */
-import { randomBytes } from 'node:crypto';
-import { constants } from 'node:fs';
-import { access, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { toHex } from '../base/bytes.ts';
 import { messageOf, SamerootError, systemCode, type ErrorCode } from '../base/errors.ts';
+import type { Random } from '../base/world.ts';
+import { OPEN, type Disk } from './disk.ts';
+import { writeFile } from './file-io.ts';
 import { OWN_FOLDER } from './paths.ts';
 
 /**
  * Makes the folder and its `.sameroot` if they are missing.
  * @throws {SamerootError} `FOLDER_NOT_DIRECTORY`, `FOLDER_UNREADABLE`, `FOLDER_READ_ONLY`, `FOLDER_NESTED`, `DISK_FULL`, `IO_ERROR`
  */
-export async function prepareFolder(folder: string): Promise<void> {
-  await makeFolder(folder);
+export function prepareFolder(disk: Disk, random: Random, folder: string): void {
+  makeFolder(disk, folder);
   try {
-    await access(folder, constants.R_OK | constants.X_OK);
-    await readdir(folder);
+    disk.readdir(folder);
+    // Needs the permission to look names up.
+    disk.lstat(join(folder, OWN_FOLDER));
   } catch (error) {
     throw new SamerootError('FOLDER_UNREADABLE', `${folder} can not be read`, { cause: error, path: folder });
   }
-  await refuseNested(folder);
-  await makeFolder(join(folder, OWN_FOLDER));
-  await tryWrite(join(folder, OWN_FOLDER));
+  refuseNested(disk, folder);
+  makeFolder(disk, join(folder, OWN_FOLDER));
+  tryWrite(disk, random, join(folder, OWN_FOLDER));
 }
 
-async function makeFolder(folder: string): Promise<void> {
+/** Links on the way are followed: where the folder really is does not matter. */
+function makeFolder(disk: Disk, folder: string): void {
   try {
-    await mkdir(folder, { recursive: true });
-    if ((await stat(folder)).isDirectory()) return;
+    disk.mkdir(folder, { recursive: true });
+    disk.close(disk.open(folder, OPEN.readOnly | OPEN.folder));
   } catch (error) {
-    throw folderError(folder, error);
+    // One that may not be read is a folder all the same.
+    if (systemCode(error) !== 'EACCES' || !exists(disk, folder)) throw folderError(folder, error);
   }
-  throw new SamerootError('FOLDER_NOT_DIRECTORY', `${folder} is not a folder`, { path: folder });
 }
 
 /** A file made and removed again says more than permission bits: it also finds a full or read-only disk. */
-async function tryWrite(folder: string): Promise<void> {
-  const probe = join(folder, `probe-${randomBytes(6).toString('hex')}`);
+function tryWrite(disk: Disk, random: Random, folder: string): void {
+  const probe = join(folder, `probe-${toHex(random.bytes(6))}`);
   try {
-    await writeFile(probe, 'sameroot', { flag: 'wx', mode: 0o600 });
-    await rm(probe);
+    writeFile(disk, probe, new Uint8Array(8));
+    disk.unlink(probe);
   } catch (error) {
-    throw folderError(folder, error);
+    throw folderError(folder, error instanceof SamerootError ? error.cause : error);
   }
 }
 
-async function refuseNested(folder: string): Promise<void> {
+function refuseNested(disk: Disk, folder: string): void {
   for (let inner = folder, outer = dirname(folder); outer !== inner; inner = outer, outer = dirname(outer)) {
-    if (!(await exists(join(outer, OWN_FOLDER, 'share')))) continue;
+    if (!exists(disk, join(outer, OWN_FOLDER, 'share'))) continue;
     throw new SamerootError('FOLDER_NESTED', `${folder} lies inside ${outer}, which is shared already`, { path: folder });
   }
 }
 
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
+function exists(disk: Disk, path: string): boolean {
+  try {
+    return disk.lstat(path) !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 const CODES: Readonly<Record<string, ErrorCode>> = {

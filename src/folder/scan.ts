@@ -12,7 +12,8 @@ import type { Range, Row, Store } from '../store/store.ts';
 import { compareText, WALK_KINDS, type PathProblem, type WalkSlice } from './folder-walk.ts';
 import type { IgnoreRules } from './ignore.ts';
 import { decodePlaced, sameStat, type DiskStat, type Placed, type PlacedKind } from './placed.ts';
-import { NO_KIND, type ReadThread } from './read-jobs.ts';
+import type { ReadThread } from './disk-jobs.ts';
+import { NO_KIND } from './read-jobs.ts';
 import { StatColumns } from './stat-columns.ts';
 
 /** Paths in one slice of a walk: some 5 ms of the read thread. */

@@ -10,12 +10,14 @@
  */
 import { toHex } from '../base/bytes.ts';
 import { CHUNK_FRAME_BYTES_MAX } from '../base/limits.ts';
+import type { Timers } from '../base/world.ts';
 import { contentHash, contentLevel, type ContentId } from '../content/content-list.ts';
 import type { Store } from '../store/store.ts';
 import { ContentIndex } from './content-index.ts';
 import { OWN_FOLDER } from './paths.ts';
 import { getPlaced } from './placed.ts';
-import type { ReadItem, ReadThread } from './read-jobs.ts';
+import type { ReadThread } from './disk-jobs.ts';
+import type { ReadItem } from './read-jobs.ts';
 
 const STAGING = `${OWN_FOLDER}/tmp`;
 const ITEMS_PER_JOB_MAX = 256;
@@ -31,6 +33,7 @@ export interface ContentReaderOptions {
   readonly root: string;
   readonly store: Store;
   readonly thread: ReadThread;
+  readonly timers: Timers;
   /** The files at these paths are not what they should be. */
   readonly checkSoon: (paths: readonly string[]) => void;
 }
@@ -92,7 +95,7 @@ export class ContentReader {
       this.#queue.push({ item, bytes, resolve, reject });
       if (this.#scheduled) return;
       this.#scheduled = true;
-      setImmediate(() => {
+      this.#options.timers.soon(() => {
         this.#scheduled = false;
         this.#pump();
       });

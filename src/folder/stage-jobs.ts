@@ -5,28 +5,17 @@
  * A content of one chunk is the file `<hash>`, a larger one `<content id>.part` until `stageFinish` has flushed it,
  * then `<content id>`. So a whole name of a large content means flushed; the small ones are hashed again after a start.
  */
-import {
-  closeSync,
-  constants,
-  copyFileSync,
-  fdatasync,
-  fstatSync,
-  ftruncateSync,
-  lstatSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-} from 'node:fs';
 import { join } from 'node:path';
 import { equalBytes, toHex } from '../base/bytes.ts';
 import { systemCode } from '../base/errors.ts';
 import { CHUNK_BYTES_MAX, HASH_BYTES, MIB } from '../base/limits.ts';
+import type { Clock } from '../base/world.ts';
 import { hash } from '../content/hash.ts';
-import { keepFloor } from './disk-floor.ts';
-import { diskStat, lstatOrNothing } from './disk-stat.ts';
-import { asIoError, openSource, OWNER_ONLY, readFully, readSmall, scratch, writeFile, writeFully } from './file-io.ts';
-import { flushFiles, flushFolders } from './flush.ts';
+import { DiskFloor } from './disk-floor.ts';
+import { diskStat, lstatExisting, lstatOrNothing } from './disk-stat.ts';
+import { OPEN, type Disk } from './disk.ts';
+import { flushNames, openSource, OWNER_ONLY, readFully, readSmall, removeFile, scratch, tryToRemove, writeFile, writeFully } from './file-io.ts';
+import { asIoError } from './io-error.ts';
 
 /** Item i: 32 bytes at 32 i of `hashes`, and a row of numbers in `spans` whose meaning the job says. Flat, because a message of flat arrays is copied 20 times faster than one of objects. */
 export interface ChunkItems {
@@ -46,12 +35,7 @@ const PART = '.part';
 const STAGED_NAME = /^(?:[0-9a-f]{64}|[0-9a-f]{66}(?:\.part)?)$/;
 /** A part is flushed in the background after this many bytes, so that the last flush is short. */
 const FLUSH_EVERY_BYTES: number = 64 * MIB;
-const { O_CREAT, O_NOFOLLOW, O_RDONLY, O_RDWR, O_WRONLY } = constants;
 
-const unflushed = new Map<string, number>();
-const flushing = new Set<string>();
-/** The kernel tells of a lost write once: what a flush in the background was told is kept for the end. */
-const failedFlushes = new Map<string, Error>();
 const zeros: Buffer = Buffer.alloc(CHUNK_BYTES_MAX);
 const zeroHashes = new Map<number, Uint8Array>();
 
@@ -63,235 +47,266 @@ function countOf(items: ChunkItems): number {
   return items.hashes.length / HASH_BYTES;
 }
 
-/** All staged files; leftovers of other names are removed. */
-export function stageList(input: { tmp: string }): StagedFile[] {
-  const files: StagedFile[] = [];
-  for (const name of readdirSync(input.tmp)) {
-    const path = join(input.tmp, name);
-    const stats = lstatSync(path, { throwIfNoEntry: false });
-    if (stats === undefined) continue;
-    if (stats.isFile() && STAGED_NAME.test(name))
-      files.push({ name, inode: diskStat(stats).inode, bytes: stats.size, ctimeMs: stats.ctimeMs });
-    else rmSync(path, { recursive: true, force: true });
+/** Public methods are jobs: see `disk-jobs.ts`. */
+export class StageJobs {
+  readonly #disk: Disk;
+  readonly #floor: DiskFloor;
+  readonly #unflushed = new Map<string, number>();
+  readonly #flushing = new Set<string>();
+  /** The kernel tells of a lost write once: what a flush in the background was told is kept for the end. */
+  readonly #failedFlushes = new Map<string, Error>();
+  /**
+   * Contents of one chunk whose file could not be written, flushed or removed. Whatever it holds, it goes before the name is used
+   * again: bytes that read well may be lost on the medium, and the next flush would not say so.
+   */
+  readonly #spoiled = new Set<string>();
+
+  constructor(disk: Disk, clock: Clock) {
+    this.#disk = disk;
+    this.#floor = new DiskFloor(disk, clock);
   }
-  return files;
-}
 
-/** Which of the single-chunk files hold what their name says; the others are removed. */
-export function stageVerify(input: { tmp: string; names: readonly string[] }): boolean[] {
-  return input.names.map((name) => {
-    const path = join(input.tmp, name);
-    const bytes = readSmall(path);
-    if (bytes !== undefined && toHex(hash('chunk', bytes)) === name) return true;
-    rmSync(path, { force: true });
-    return false;
-  });
-}
-
-/** `spans`: offset in the frame, bytes. True = verified and written. */
-export function stageWhole(input: ChunkItems & { tmp: string; frame: Uint8Array; minFreeBytes: number | undefined }): boolean[] {
-  keepFloor(input.tmp, input.frame.length, input.minFreeBytes);
-  const results: boolean[] = [];
-  for (let index = 0; index < countOf(input); index++) {
-    const offset = input.spans[index * 2]!;
-    const bytes = input.frame.subarray(offset, offset + input.spans[index * 2 + 1]!);
-    const expected = hashAt(input, index);
-    const good = bytes.length === input.spans[index * 2 + 1]! && equalBytes(hash('chunk', bytes), expected);
-    if (good) writeFile(join(input.tmp, toHex(expected)), bytes);
-    results.push(good);
-  }
-  return results;
-}
-
-/** Makes the part as long as the content; what an earlier run left in it stays. */
-export function stageOpenPart(input: { tmp: string; name: string; bytes: number; minFreeBytes: number | undefined }): void {
-  const path = join(input.tmp, input.name + PART);
-  try {
-    const fd = openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW, OWNER_ONLY);
-    try {
-      const { size, blocks } = fstatSync(fd);
-      keepFloor(input.tmp, Math.max(0, input.bytes - blocks * 512), input.minFreeBytes);
-      if (size !== input.bytes) ftruncateSync(fd, input.bytes);
-    } finally {
-      closeSync(fd);
+  /** All staged files; leftovers of other names are removed. */
+  stageList(input: { tmp: string }): StagedFile[] {
+    const files: StagedFile[] = [];
+    for (const name of this.#disk.readdir(input.tmp)) {
+      const path = join(input.tmp, name);
+      const stats = this.#disk.lstat(path);
+      if (stats === undefined) continue;
+      if (stats.isFile() && STAGED_NAME.test(name))
+        files.push({ name, inode: diskStat(stats).inode, bytes: stats.size, ctimeMs: stats.ctimeMs });
+      else this.#disk.removeTree(path);
     }
-  } catch (error) {
-    throw asIoError('could not be made', path, error);
+    return files;
   }
-}
 
-/** Which consecutive chunks from `offset` on are in the part; `spans`: bytes. Holes, being zeros, are compared, not hashed. */
-export function stageCheckPart(input: ChunkItems & { tmp: string; name: string; offset: number }): boolean[] {
-  const fd = openPart(input.tmp, input.name, O_RDONLY);
-  try {
+  /** Which of the single-chunk files hold what their name says; the others are removed. */
+  stageVerify(input: { tmp: string; names: readonly string[] }): boolean[] {
+    return input.names.map((name) => {
+      const path = join(input.tmp, name);
+      const bytes = readSmall(this.#disk, path);
+      if (bytes !== undefined && toHex(hash('chunk', bytes)) === name) return true;
+      if (!tryToRemove(this.#disk, path)) this.#spoiled.add(name);
+      return false;
+    });
+  }
+
+  #writeWhole(tmp: string, name: string, bytes: Uint8Array): void {
+    const path = join(tmp, name);
+    if (this.#spoiled.has(name)) removeFile(this.#disk, path);
+    try {
+      writeFile(this.#disk, path, bytes);
+      this.#spoiled.delete(name);
+    } catch (error) {
+      this.#spoiled.add(name);
+      throw error;
+    }
+  }
+
+  /** `spans`: offset in the frame, bytes. True = verified and written. */
+  stageWhole(input: ChunkItems & { tmp: string; frame: Uint8Array; minFreeBytes: number | undefined }): boolean[] {
+    this.#floor.keep(input.tmp, input.frame.length, input.minFreeBytes);
     const results: boolean[] = [];
-    let offset = input.offset;
     for (let index = 0; index < countOf(input); index++) {
-      const wanted = input.spans[index]!;
-      const read = readFully(fd, scratch, wanted, offset);
-      offset += wanted;
-      results.push(read === wanted && equalBytes(hashOfMaybeZeros(scratch.subarray(0, wanted)), hashAt(input, index)));
+      const offset = input.spans[index * 2]!;
+      const bytes = input.frame.subarray(offset, offset + input.spans[index * 2 + 1]!);
+      const expected = hashAt(input, index);
+      const good = bytes.length === input.spans[index * 2 + 1]! && equalBytes(hash('chunk', bytes), expected);
+      if (good) this.#writeWhole(input.tmp, toHex(expected), bytes);
+      results.push(good);
     }
     return results;
-  } finally {
-    closeSync(fd);
   }
-}
 
-/** `spans`: offset in the frame, bytes, offset in the content. Neighbours are written with one call. */
-export function stagePart(
-  input: ChunkItems & { tmp: string; name: string; frame: Uint8Array; minFreeBytes: number | undefined },
-): boolean[] {
-  const { frame, spans } = input;
-  const fd = openPart(input.tmp, input.name, O_WRONLY);
-  try {
-    const results: boolean[] = [];
-    const run = { from: 0, to: 0, at: 0 };
-    const writeRun = (): void => writeFully(fd, frame.subarray(run.from, run.to), run.at);
-    let written = 0;
-    for (let index = 0; index < countOf(input); index++) {
-      const from = spans[index * 3]!;
-      const bytes = spans[index * 3 + 1]!;
-      const at = spans[index * 3 + 2]!;
-      const chunk = frame.subarray(from, from + bytes);
-      const good = chunk.length === bytes && equalBytes(hash('chunk', chunk), hashAt(input, index));
-      results.push(good);
-      if (!good) continue;
-      written += bytes;
-      if (run.to === from && run.at + (run.to - run.from) === at) {
-        run.to += bytes;
-        continue;
+  /** Makes the part as long as the content; what an earlier run left in it stays. */
+  stageOpenPart(input: { tmp: string; name: string; bytes: number; minFreeBytes: number | undefined }): void {
+    const path = join(input.tmp, input.name + PART);
+    try {
+      const handle = this.#disk.open(path, OPEN.readWrite | OPEN.create | OPEN.noFollow, OWNER_ONLY);
+      try {
+        const { size, blocks } = this.#disk.fstat(handle);
+        this.#floor.keep(input.tmp, Math.max(0, input.bytes - blocks * 512), input.minFreeBytes);
+        if (size !== input.bytes) this.#disk.truncate(handle, input.bytes);
+      } finally {
+        this.#disk.close(handle);
+      }
+    } catch (error) {
+      throw asIoError('could not be made', path, error);
+    }
+  }
+
+  /** Which consecutive chunks from `offset` on are in the part; `spans`: bytes. Holes, being zeros, are compared, not hashed. */
+  stageCheckPart(input: ChunkItems & { tmp: string; name: string; offset: number }): boolean[] {
+    const handle = this.#openPart(input.tmp, input.name, OPEN.readOnly);
+    try {
+      const results: boolean[] = [];
+      let offset = input.offset;
+      for (let index = 0; index < countOf(input); index++) {
+        const wanted = input.spans[index]!;
+        const read = readFully(this.#disk, handle, scratch, wanted, offset);
+        offset += wanted;
+        results.push(read === wanted && equalBytes(hashOfMaybeZeros(scratch.subarray(0, wanted)), hashAt(input, index)));
+      }
+      return results;
+    } finally {
+      this.#disk.close(handle);
+    }
+  }
+
+  /** `spans`: offset in the frame, bytes, offset in the content. Neighbours are written with one call. */
+  stagePart(input: ChunkItems & { tmp: string; name: string; frame: Uint8Array; minFreeBytes: number | undefined }): boolean[] {
+    const { frame, spans } = input;
+    const handle = this.#openPart(input.tmp, input.name, OPEN.writeOnly);
+    try {
+      const results: boolean[] = [];
+      const run = { from: 0, to: 0, at: 0 };
+      const writeRun = (): void => writeFully(this.#disk, handle, frame.subarray(run.from, run.to), run.at);
+      let written = 0;
+      for (let index = 0; index < countOf(input); index++) {
+        const from = spans[index * 3]!;
+        const bytes = spans[index * 3 + 1]!;
+        const at = spans[index * 3 + 2]!;
+        const chunk = frame.subarray(from, from + bytes);
+        const good = chunk.length === bytes && equalBytes(hash('chunk', chunk), hashAt(input, index));
+        results.push(good);
+        if (!good) continue;
+        written += bytes;
+        if (run.to === from && run.at + (run.to - run.from) === at) {
+          run.to += bytes;
+          continue;
+        }
+        writeRun();
+        Object.assign(run, { from, to: from + bytes, at });
       }
       writeRun();
-      Object.assign(run, { from, to: from + bytes, at });
+      this.#flushNowAndThen(input.tmp, input.name, written);
+      return results;
+    } catch (error) {
+      throw asIoError('could not be written', input.name, error);
+    } finally {
+      this.#disk.close(handle);
     }
-    writeRun();
-    flushNowAndThen(input.tmp, input.name, written);
-    return results;
-  } catch (error) {
-    throw asIoError('could not be written', input.name, error);
-  } finally {
-    closeSync(fd);
   }
-}
 
-/**
- * Chunks from files of this host, verified. `spans`: offset in the source, bytes, offset in the content. Without a `name` each item
- * is a whole content of one chunk. A source that cannot be read, or has other bytes by now, is a false.
- */
-export function stageCopy(
-  input: ChunkItems & { tmp: string; name: string | undefined; sources: readonly string[]; minFreeBytes: number | undefined },
-): boolean[] {
-  const { spans, sources } = input;
-  const target = input.name === undefined ? undefined : openPart(input.tmp, input.name, O_WRONLY);
-  let source: { path: string; fd: number } | undefined;
-  let written = 0;
-  try {
-    const results = sources.map((path, index) => {
-      if (source?.path !== path) {
-        if (source !== undefined) closeSync(source.fd);
-        const fd = openSource(path);
-        source = fd === undefined ? undefined : { path, fd };
+  /**
+   * Chunks from files of this host, verified. `spans`: offset in the source, bytes, offset in the content. Without a `name` each item
+   * is a whole content of one chunk. A source that cannot be read, or has other bytes by now, is a false.
+   */
+  stageCopy(
+    input: ChunkItems & { tmp: string; name: string | undefined; sources: readonly string[]; minFreeBytes: number | undefined },
+  ): boolean[] {
+    const { spans, sources } = input;
+    const target = input.name === undefined ? undefined : this.#openPart(input.tmp, input.name, OPEN.writeOnly);
+    let source: { path: string; handle: number } | undefined;
+    let written = 0;
+    try {
+      const results = sources.map((path, index) => {
+        if (source?.path !== path) {
+          if (source !== undefined) this.#disk.close(source.handle);
+          const handle = openSource(this.#disk, path);
+          source = handle === undefined ? undefined : { path, handle };
+        }
+        const bytes = spans[index * 3 + 1]!;
+        if (source === undefined || readFully(this.#disk, source.handle, scratch, bytes, spans[index * 3]!) !== bytes) return false;
+        const chunk = scratch.subarray(0, bytes);
+        const expected = hashAt(input, index);
+        if (!equalBytes(hash('chunk', chunk), expected)) return false;
+        this.#floor.keep(input.tmp, bytes, input.minFreeBytes);
+        written += bytes;
+        if (target === undefined) this.#writeWhole(input.tmp, toHex(expected), chunk);
+        else writeFully(this.#disk, target, chunk, spans[index * 3 + 2]!);
+        return true;
+      });
+      if (target !== undefined) this.#flushNowAndThen(input.tmp, input.name!, written);
+      return results;
+    } catch (error) {
+      throw asIoError('could not be written', input.name ?? input.tmp, error);
+    } finally {
+      if (source !== undefined) this.#disk.close(source.handle);
+      if (target !== undefined) this.#disk.close(target);
+    }
+  }
+
+  /**
+   * Contents whose bytes the caller has flushed are complete: large ones get their whole name. What is not there is left out.
+   * @throws {SamerootError} `IO_ERROR` if a flush in the background failed; then the files are dropped, for nothing is known of their bytes
+   */
+  stageFinish(input: { tmp: string; whole: readonly string[]; parts: readonly string[] }): StagedFile[] {
+    try {
+      const failure = input.parts.map((name) => this.#failedFlushes.get(name)).find((error) => error !== undefined);
+      if (failure !== undefined) throw failure;
+      for (const name of input.parts) {
+        if (lstatOrNothing(this.#disk, join(input.tmp, name + PART)) !== undefined)
+          this.#disk.rename(join(input.tmp, name + PART), join(input.tmp, name));
       }
-      const bytes = spans[index * 3 + 1]!;
-      if (source === undefined || readFully(source.fd, scratch, bytes, spans[index * 3]!) !== bytes) return false;
-      const chunk = scratch.subarray(0, bytes);
-      const expected = hashAt(input, index);
-      if (!equalBytes(hash('chunk', chunk), expected)) return false;
-      keepFloor(input.tmp, bytes, input.minFreeBytes);
-      written += bytes;
-      if (target === undefined) writeFile(join(input.tmp, toHex(expected)), chunk);
-      else writeFully(target, chunk, spans[index * 3 + 2]!);
-      return true;
+      if (input.parts.length > 0) flushNames(this.#disk, input.tmp);
+    } catch (error) {
+      this.stageDiscard({ tmp: input.tmp, names: [...input.whole, ...input.parts] });
+      throw asIoError('could not be flushed', input.tmp, error);
+    }
+    for (const name of input.parts) this.#unflushed.delete(name);
+    const done: StagedFile[] = [];
+    for (const name of [...input.whole, ...input.parts]) {
+      const stats = lstatOrNothing(this.#disk, join(input.tmp, name));
+      if (stats !== undefined) done.push({ name, inode: diskStat(stats).inode, bytes: stats.size, ctimeMs: stats.ctimeMs });
+    }
+    return done;
+  }
+
+  /** Copies of staged files, not flushed, for a second path with the same content. Their inodes, in order. */
+  stageDuplicate(input: {
+    tmp: string;
+    items: readonly { readonly name: string; readonly copy: string; readonly bytes: number }[];
+    minFreeBytes: number | undefined;
+  }): number[] {
+    const copies = input.items.map(({ copy }) => join(input.tmp, copy));
+    try {
+      for (const { name, copy, bytes } of input.items) {
+        this.#floor.keep(input.tmp, bytes, input.minFreeBytes);
+        this.#disk.copyFile(join(input.tmp, name), join(input.tmp, copy), { exclusive: false });
+      }
+      return copies.map((copy) => diskStat(lstatExisting(this.#disk, copy)).inode);
+    } catch (error) {
+      for (const copy of copies) tryToRemove(this.#disk, copy);
+      throw asIoError('could not be copied', input.tmp, error);
+    }
+  }
+
+  /** As many as the disk lets go of: it is why they are discarded that counts. What stays is not taken for a content again. */
+  stageDiscard(input: { tmp: string; names: readonly string[] }): void {
+    for (const name of input.names) {
+      this.#unflushed.delete(name);
+      this.#failedFlushes.delete(name);
+      if (!tryToRemove(this.#disk, join(input.tmp, name))) this.#spoiled.add(name);
+      tryToRemove(this.#disk, join(input.tmp, name + PART));
+    }
+  }
+
+  #openPart(tmp: string, name: string, flags: number): number {
+    try {
+      return this.#disk.open(join(tmp, name + PART), flags | OPEN.noFollow);
+    } catch (error) {
+      // Finished meanwhile: the same content came by two ways. What is written or read now is the same bytes.
+      if (systemCode(error) === 'ENOENT') return this.#disk.open(join(tmp, name), flags | OPEN.noFollow);
+      throw error;
+    }
+  }
+
+  /** Begins a flush that goes on while more is written; the disk is never idle, and the last flush is short. */
+  #flushNowAndThen(tmp: string, name: string, written: number): void {
+    const waiting = (this.#unflushed.get(name) ?? 0) + written;
+    this.#unflushed.set(name, waiting);
+    if (waiting < FLUSH_EVERY_BYTES || this.#flushing.has(name)) return;
+    this.#unflushed.set(name, 0);
+    this.#flushing.add(name);
+    // A descriptor of its own: those of the jobs are closed before it is done.
+    const handle = this.#openPart(tmp, name, OPEN.readOnly);
+    this.#disk.flushLater(handle, (error) => {
+      this.#disk.close(handle);
+      this.#flushing.delete(name);
+      if (error !== undefined) this.#failedFlushes.set(name, error);
     });
-    if (target !== undefined) flushNowAndThen(input.tmp, input.name!, written);
-    return results;
-  } catch (error) {
-    throw asIoError('could not be written', input.name ?? input.tmp, error);
-  } finally {
-    if (source !== undefined) closeSync(source.fd);
-    if (target !== undefined) closeSync(target);
   }
-}
-
-/**
- * Contents whose bytes the caller has flushed are complete: large ones get their whole name. What is not there is left out.
- * @throws {SamerootError} `IO_ERROR` if a flush in the background failed; then the files are dropped, for nothing is known of their bytes
- */
-export function stageFinish(input: { tmp: string; whole: readonly string[]; parts: readonly string[] }): StagedFile[] {
-  try {
-    const failure = input.parts.map((name) => failedFlushes.get(name)).find((error) => error !== undefined);
-    if (failure !== undefined) throw failure;
-    for (const name of input.parts) {
-      if (lstatOrNothing(join(input.tmp, name + PART)) !== undefined) renameSync(join(input.tmp, name + PART), join(input.tmp, name));
-    }
-    if (input.parts.length > 0) flushFolders([input.tmp], input.tmp);
-  } catch (error) {
-    stageDiscard({ tmp: input.tmp, names: [...input.whole, ...input.parts] });
-    throw asIoError('could not be flushed', input.tmp, error);
-  }
-  for (const name of input.parts) unflushed.delete(name);
-  const done: StagedFile[] = [];
-  for (const name of [...input.whole, ...input.parts]) {
-    const stats = lstatOrNothing(join(input.tmp, name));
-    if (stats !== undefined) done.push({ name, inode: diskStat(stats).inode, bytes: stats.size, ctimeMs: stats.ctimeMs });
-  }
-  return done;
-}
-
-/** Flushed copies of staged files, for a second path with the same content. The inodes of the copies, in order. */
-export function stageDuplicate(input: {
-  tmp: string;
-  items: readonly { readonly name: string; readonly copy: string; readonly bytes: number }[];
-  minFreeBytes: number | undefined;
-}): number[] {
-  const copies = input.items.map(({ copy }) => join(input.tmp, copy));
-  try {
-    for (const { name, copy, bytes } of input.items) {
-      keepFloor(input.tmp, bytes, input.minFreeBytes);
-      copyFileSync(join(input.tmp, name), join(input.tmp, copy), constants.COPYFILE_FICLONE);
-    }
-    flushFiles(copies, input.tmp);
-    return copies.map((copy) => diskStat(lstatSync(copy)).inode);
-  } catch (error) {
-    for (const copy of copies) rmSync(copy, { force: true });
-    throw asIoError('could not be copied', input.tmp, error);
-  }
-}
-
-export function stageDiscard(input: { tmp: string; names: readonly string[] }): void {
-  for (const name of input.names) {
-    unflushed.delete(name);
-    failedFlushes.delete(name);
-    rmSync(join(input.tmp, name), { force: true });
-    rmSync(join(input.tmp, name + PART), { force: true });
-  }
-}
-
-function openPart(tmp: string, name: string, flags: number): number {
-  try {
-    return openSync(join(tmp, name + PART), flags | O_NOFOLLOW);
-  } catch (error) {
-    // Finished meanwhile: the same content came by two ways. What is written or read now is the same bytes.
-    if (systemCode(error) === 'ENOENT') return openSync(join(tmp, name), flags | O_NOFOLLOW);
-    throw error;
-  }
-}
-
-/** Begins a flush that goes on while more is written; the disk is never idle, and the last flush is short. */
-function flushNowAndThen(tmp: string, name: string, written: number): void {
-  const waiting = (unflushed.get(name) ?? 0) + written;
-  unflushed.set(name, waiting);
-  if (waiting < FLUSH_EVERY_BYTES || flushing.has(name)) return;
-  unflushed.set(name, 0);
-  flushing.add(name);
-  // A descriptor of its own: those of the jobs are closed before it is done.
-  const fd = openPart(tmp, name, O_RDONLY);
-  fdatasync(fd, (error) => {
-    closeSync(fd);
-    flushing.delete(name);
-    if (error !== null) failedFlushes.set(name, error);
-  });
 }
 
 function hashOfMaybeZeros(bytes: Buffer): Uint8Array {

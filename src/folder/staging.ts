@@ -5,7 +5,6 @@
  * cover. Everything else in staging is work in progress; it survives a restart, because a part is asked what it holds by
  * hashing it again, not by notes about it that could be wrong.
  */
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assert } from '../base/assert.ts';
 import { equalBytes, toHex } from '../base/bytes.ts';
@@ -13,14 +12,15 @@ import { SamerootError } from '../base/errors.ts';
 import { HASH_BYTES } from '../base/limits.ts';
 import type { Clock } from '../base/world.ts';
 import { contentHash, contentLevel, EMPTY_CONTENT, type ContentId } from '../content/content-list.ts';
-import type { DiskThread } from './disk-thread.ts';
-import { makeDurable } from './durable.ts';
+import type { JobCaller } from './disk-jobs.ts';
+import type { DiskAccess } from './disk.ts';
 import { OWN_FOLDER } from './paths.ts';
 
 export interface StagingOptions {
   /** Absolute path of the shared folder. */
   readonly root: string;
-  readonly writeThread: DiskThread;
+  readonly access: DiskAccess;
+  readonly writeThread: JobCaller;
   readonly clock: Clock;
   /** Undefined: 1 % of the disk or 1 GiB, whichever is less. */
   readonly minFreeBytes: number | undefined;
@@ -82,7 +82,7 @@ export class Staging {
    */
   static async open(options: StagingOptions, stillWanted: ReadonlySet<string> = new Set()): Promise<Staging> {
     const staging = new Staging(options);
-    await mkdir(staging.#tmp, { recursive: true });
+    options.access.disk.mkdir(staging.#tmp, { recursive: true });
     await staging.#load(stillWanted);
     return staging;
   }
@@ -217,7 +217,7 @@ export class Staging {
     try {
       const files = [...whole, ...parts.map((name) => `${name}.part`)].map((name) => `${STAGING}/${name}`);
       // Not in the write thread: it stages the next contents meanwhile.
-      await makeDurable(this.#options.root, files, [STAGING]);
+      await this.#options.access.makeDurable(this.#options.root, files, [STAGING]);
       const flushed = await this.#options.writeThread.call('stageFinish', { tmp: this.#tmp, whole, parts });
       for (const { name, inode } of flushed) this.#files.set(name, { inode, complete: true, claimed: false });
       for (const name of parts) this.#parts.delete(name);
@@ -256,6 +256,24 @@ export class Staging {
   /** For materialise: a flushed file that holds the content was moved into staging. */
   noteKept(name: string, inode: number): void {
     this.#files.set(name, { inode, complete: true, claimed: false });
+  }
+
+  /** Flushed copies of complete files, for a second path with the same content. The inodes of the copies, in order. */
+  async duplicate(items: readonly { readonly name: string; readonly copy: string; readonly bytes: number }[]): Promise<number[]> {
+    const { root, access, writeThread, minFreeBytes } = this.#options;
+    const inodes = await writeThread.call('stageDuplicate', { tmp: this.#tmp, items, minFreeBytes });
+    const copies = items.map(({ copy }) => copy);
+    try {
+      await access.makeDurable(
+        root,
+        copies.map((copy) => `${STAGING}/${copy}`),
+        [],
+      );
+    } catch (error) {
+      await writeThread.call('stageDiscard', { tmp: this.#tmp, names: copies });
+      throw error;
+    }
+    return inodes;
   }
 
   #claim(name: string): boolean {

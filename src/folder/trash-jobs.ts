@@ -1,119 +1,128 @@
-/**
- * The trash, the part in the write thread. Files go to `.sameroot/trash/<day>/<path>`; where that name is taken, to
- * `<day>/~<time>-<number>/<path>`, so that nothing in the trash is ever overwritten and no search for a free name is needed.
- * Links always go to such a folder of their own, so that no path in the trash leads through one.
- */
-import {
-  copyFileSync,
-  constants,
-  linkSync,
-  lstatSync,
-  mkdirSync,
-  readlinkSync,
-  renameSync,
-  rmdirSync,
-  rmSync,
-  symlinkSync,
-  unlinkSync,
-  type Stats,
-} from 'node:fs';
+/** The trash, the part in the write thread: what leaves it. How files get into it says `into-trash.ts`. */
 import { dirname, join } from 'node:path';
-import { systemCode } from '../base/errors.ts';
-import { diskStat, lstatOrNothing } from './disk-stat.ts';
-import { OWN_FOLDER } from './paths.ts';
+import { messageOf, systemCode, type ErrorCode } from '../base/errors.ts';
+import { diskStat, lstatExisting, lstatOrNothing } from './disk-stat.ts';
+import type { Disk } from './disk.ts';
+import { sameFile, TRASH_FOLDER, type IntoTrash, type Trashed } from './into-trash.ts';
+import { ioCode } from './io-error.ts';
+import { Parents } from './parents.ts';
 import type { DiskStat } from './placed.ts';
 
-/** Relative to the shared folder. */
-export const TRASH_FOLDER: string = `${OWN_FOLDER}/trash`;
+/** What became of a file that was to come back. */
+export type RestoreOutcome =
+  /** `scope`: the file, or the topmost folder that was made for it. `displaced`: what had to make room. */
+  | { readonly status: 'done'; readonly scope: string; readonly displaced: Trashed | undefined }
+  | { readonly status: 'skipped'; readonly code: ErrorCode; readonly message: string };
 
-export interface Trashed {
-  /** Relative to the shared folder. */
-  readonly path: string;
+interface RestoreItem {
+  readonly place: string;
   readonly stat: DiskStat;
+  readonly target: string;
 }
 
-let counter = 0;
+/** What `link` says where the file system has no hard links, or this file has as many as it may. */
+const NO_LINKS: ReadonlySet<string | undefined> = new Set(['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK', 'EXDEV']);
 
-/**
- * Puts a second name of the file at `path` into the trash; where the file system has no hard links, a copy.
- * The file itself stays where it is.
- */
-export function linkToTrash(root: string, day: string, path: string): string {
-  return intoTrash(root, day, path, (source, target) => {
-    if (lstatSync(source).isSymbolicLink()) {
-      symlinkSync(readlinkSync(source, 'buffer'), target);
-      return;
-    }
-    try {
-      linkSync(source, target);
-    } catch (error) {
-      if (systemCode(error) === 'EEXIST' || systemCode(error) === 'ENOENT') throw error;
-      copyFileSync(source, target, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
-    }
-  });
-}
+/** Public methods are jobs: see `disk-jobs.ts`. */
+export class TrashJobs {
+  readonly #disk: Disk;
+  readonly #intoTrash: IntoTrash;
 
-/** Moves the file or link at `path` into the trash. */
-export function moveToTrash(root: string, day: string, path: string): string {
-  return intoTrash(root, day, path, (source, target) => {
-    if (lstatSync(target, { throwIfNoEntry: false }) !== undefined) throw Object.assign(new Error('taken'), { code: 'EEXIST' });
-    renameSync(source, target);
-  });
-}
-
-function intoTrash(root: string, day: string, path: string, put: (source: string, target: string) => void): string {
-  const attempt = (folder: string): string => {
-    const place = `${TRASH_FOLDER}/${folder}/${path}`;
-    mkdirSync(dirname(join(root, place)), { recursive: true });
-    put(join(root, path), join(root, place));
-    return place;
-  };
-  try {
-    if (!lstatSync(join(root, path)).isSymbolicLink()) return attempt(day);
-  } catch (error) {
-    if (!['EEXIST', 'ENOTDIR', 'EISDIR'].includes(systemCode(error) ?? '')) throw error;
+  constructor(disk: Disk, intoTrash: IntoTrash) {
+    this.#disk = disk;
+    this.#intoTrash = intoTrash;
   }
-  return attempt(`${day}/~${new Date().toISOString().slice(11, 23).replaceAll(':', '')}-${counter++}`);
-}
 
-/**
- * Moves a file from the trash into staging, if it is still the one that was put there and has no other name.
- * What happens to it afterwards happens to no other file then.
- */
-export function takeFromTrash(input: {
-  root: string;
-  tmp: string;
-  items: readonly { readonly path: string; readonly stat: DiskStat; readonly name: string }[];
-}): (number | undefined)[] {
-  return input.items.map(({ path, stat, name }) => {
-    const source = join(input.root, path);
-    const stats = lstatOrNothing(source);
-    if (stats === undefined || stats.nlink !== 1 || !sameFile(stats, stat)) return undefined;
-    renameSync(source, join(input.tmp, name));
-    return diskStat(stats).inode;
-  });
-}
+  /**
+   * Moves a file from the trash into staging, if it is still the one that was put there and has no other name.
+   * What happens to it afterwards happens to no other file then.
+   */
+  takeFromTrash(input: {
+    root: string;
+    tmp: string;
+    items: readonly { readonly path: string; readonly stat: DiskStat; readonly name: string }[];
+  }): (number | undefined)[] {
+    return input.items.map(({ path, stat, name }) => {
+      const source = join(input.root, path);
+      const stats = lstatOrNothing(this.#disk, source);
+      if (stats === undefined || stats.nlink !== 1 || !sameFile(stats, stat)) return undefined;
+      this.#disk.rename(source, join(input.tmp, name));
+      return diskStat(stats).inode;
+    });
+  }
 
-/** The same file with the same bytes; renaming and linking change its ctime only. */
-export function sameFile(stats: Stats, expected: DiskStat): boolean {
-  const now = diskStat(stats);
-  return stats.isFile() && now.inode === expected.inode && now.bytes === expected.bytes && now.mtimeMs === expected.mtimeMs;
-}
+  /**
+   * Gives files in the trash their name in the folder again. They keep the one in the trash until `emptyTrash`, so that a
+   * crash leaves one name too many and never one too few.
+   */
+  restoreFromTrash(input: { root: string; day: string; force: boolean; items: readonly RestoreItem[] }): RestoreOutcome[] {
+    const parents = new Parents(this.#disk, input.root);
+    return input.items.map((item) => {
+      try {
+        return this.#restore(input, item, parents);
+      } catch (error) {
+        if (systemCode(error) === 'EEXIST') return taken(item.target);
+        return { status: 'skipped', code: ioCode(error), message: messageOf(error) };
+      }
+    });
+  }
 
-/** Removes files from the trash, and the folders that become empty. */
-export function emptyTrash(input: { root: string; paths: readonly string[] }): void {
-  for (const path of input.paths) {
-    try {
-      unlinkSync(join(input.root, path));
-      for (let folder = dirname(path); folder.length > TRASH_FOLDER.length; folder = dirname(folder)) rmdirSync(join(input.root, folder));
-    } catch (error) {
-      const fine = ['ENOENT', 'ENOTDIR', 'ENOTEMPTY', 'EEXIST'].includes(systemCode(error) ?? '');
-      if (!fine) throw error;
+  #restore({ root, day, force }: { root: string; day: string; force: boolean }, item: RestoreItem, parents: Parents): RestoreOutcome {
+    const { place, target } = item;
+    const source = lstatOrNothing(this.#disk, join(root, place));
+    if (source === undefined || !sameFile(source, item.stat)) {
+      return { status: 'skipped', code: 'NOT_FOUND', message: `${place} is gone, or another file by now` };
     }
+    const fault = parents.check(target);
+    if (fault !== undefined && fault.how !== 'missing') {
+      return { status: 'skipped', code: 'PATH_BLOCKED', message: `${fault.path} is not a folder` };
+    }
+    const there = lstatOrNothing(this.#disk, join(root, target));
+    if (there?.isDirectory() === true) return { status: 'skipped', code: 'PATH_BLOCKED', message: `${target} is a folder` };
+    if (there !== undefined && !force) return taken(target);
+    if (fault !== undefined) this.#disk.mkdir(dirname(join(root, target)), { recursive: true });
+    const displaced = there === undefined ? undefined : this.#displace(root, day, target);
+    this.#name(join(root, place), join(root, target));
+    return { status: 'done', scope: fault?.path ?? target, displaced };
+  }
+
+  #displace(root: string, day: string, target: string): Trashed {
+    const path = this.#intoTrash.move(root, day, target);
+    return { path, stat: diskStat(lstatExisting(this.#disk, join(root, path))) };
+  }
+
+  /** A second name: where one has come meanwhile, `EEXIST`. */
+  #name(source: string, target: string): void {
+    try {
+      this.#disk.link(source, target);
+    } catch (error) {
+      if (!NO_LINKS.has(systemCode(error))) throw error;
+      if (this.#disk.lstat(target) !== undefined) throw Object.assign(new Error('taken'), { code: 'EEXIST' });
+      this.#disk.rename(source, target);
+    }
+  }
+
+  /** Removes files from the trash, and the folders that become empty. */
+  emptyTrash(input: { root: string; paths: readonly string[] }): void {
+    for (const path of input.paths) {
+      try {
+        this.#disk.unlink(join(input.root, path));
+        for (let folder = dirname(path); folder.length > TRASH_FOLDER.length; folder = dirname(folder)) {
+          this.#disk.rmdir(join(input.root, folder));
+        }
+      } catch (error) {
+        const fine = ['ENOENT', 'ENOTDIR', 'ENOTEMPTY', 'EEXIST'].includes(systemCode(error) ?? '');
+        if (!fine) throw error;
+      }
+    }
+  }
+
+  /** Removes whole days. */
+  emptyTrashDays(input: { root: string; days: readonly string[] }): void {
+    for (const day of input.days) this.#disk.removeTree(join(input.root, TRASH_FOLDER, day));
   }
 }
 
-/** Removes whole days. */
-export function emptyTrashDays(input: { root: string; days: readonly string[] }): void {
-  for (const day of input.days) rmSync(join(input.root, TRASH_FOLDER, day), { recursive: true, force: true });
+function taken(path: string): RestoreOutcome {
+  return { status: 'skipped', code: 'PATH_TAKEN', message: `${path} is there already` };
 }

@@ -3,7 +3,6 @@
  * or until the trash outgrows its bound. Its files are in the index of contents like any other: what comes back, or was
  * only moved, is taken from there and not fetched again.
  */
-import { readdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { asBuffer, utf8 } from '../base/bytes.ts';
 import { systemCode } from '../base/errors.ts';
@@ -12,15 +11,17 @@ import type { ContentId } from '../content/content-list.ts';
 import * as keyspace from '../store/keyspace.ts';
 import type { Operation, Store } from '../store/store.ts';
 import { ContentIndex, newestPathRow } from './content-index.ts';
-import type { DiskThread } from './disk-thread.ts';
+import type { JobCaller } from './disk-jobs.ts';
+import type { DiskAccess } from './disk.ts';
+import { TRASH_FOLDER, type Trashed } from './into-trash.ts';
 import { decodePlaced, encodePlaced, type Placed } from './placed.ts';
-import { TRASH_FOLDER, type Trashed } from './trash-jobs.ts';
 
 export interface TrashOptions {
   /** Absolute path of the shared folder. */
   readonly root: string;
   readonly store: Store;
-  readonly writeThread: DiskThread;
+  readonly access: DiskAccess;
+  readonly writeThread: JobCaller;
   readonly clock: Clock;
   readonly log: Log;
   /** Undefined: 10 % of the disk. */
@@ -73,6 +74,27 @@ export class Trash {
     return row === undefined ? undefined : decodePlaced(place, row);
   }
 
+  /** The days that have something, newest first. */
+  days(): string[] {
+    return this.#days().sort().reverse();
+  }
+
+  /** Removes all of it, for good. */
+  async empty(): Promise<{ readonly files: number; readonly bytes: number }> {
+    const { store, root, writeThread, log } = this.#options;
+    const removed = { files: 0, bytes: 0 };
+    for await (const rows of store.iterate(keyspace.prefixRange(keyspace.PREFIX.trash))) {
+      const gone = rows.map(([key, value]) => ({ path: pathOf(key), placed: decodePlaced(pathOf(key), value) }));
+      for (const { placed } of gone) removed.bytes += placed.stat.bytes;
+      removed.files += gone.length;
+      await this.#remove(gone);
+    }
+    // Links, and what has lost its row.
+    await writeThread.call('emptyTrashDays', { root, days: this.#days() });
+    log.info('trash emptied', removed);
+    return removed;
+  }
+
   /** Removes what is over 30 days old, then the oldest of the rest until the trash is within its bound. */
   async expire(): Promise<{ readonly files: number; readonly bytes: number }> {
     const { store, log, root, writeThread } = this.#options;
@@ -81,7 +103,7 @@ export class Trash {
     for await (const rows of store.iterate(keyspace.prefixRange(keyspace.PREFIX.trash))) {
       for (const [key, value] of rows) total += decodePlaced(pathOf(key), value).stat.bytes;
     }
-    let over = total - (await this.#maxBytes());
+    let over = total - this.#maxBytes();
     const removed = { files: 0, bytes: 0 };
     // Days sort by name, so the rows come oldest first.
     for await (const rows of store.iterate(keyspace.prefixRange(keyspace.PREFIX.trash))) {
@@ -98,7 +120,7 @@ export class Trash {
       await this.#remove(gone);
       if (gone.length < rows.length) break;
     }
-    const days = (await this.#days()).filter((day) => `${TRASH_FOLDER}/${day}` < oldest);
+    const days = this.#days().filter((day) => `${TRASH_FOLDER}/${day}` < oldest);
     if (days.length > 0) await writeThread.call('emptyTrashDays', { root, days });
     if (removed.files > 0) log.info('trash emptied', { ...removed, days: days.length });
     return removed;
@@ -117,20 +139,18 @@ export class Trash {
     }
   }
 
-  async #days(): Promise<string[]> {
+  #days(): string[] {
     try {
-      return await readdir(join(this.#options.root, TRASH_FOLDER));
+      return this.#options.access.disk.readdir(join(this.#options.root, TRASH_FOLDER));
     } catch (error) {
       if (systemCode(error) === 'ENOENT') return [];
       throw error;
     }
   }
 
-  async #maxBytes(): Promise<number> {
-    const { maxBytes, root } = this.#options;
-    if (maxBytes !== undefined) return maxBytes;
-    const disk = await statfs(root);
-    return disk.blocks * disk.bsize * DISK_SHARE;
+  #maxBytes(): number {
+    const { maxBytes, root, access } = this.#options;
+    return maxBytes ?? access.disk.space(root).totalBytes * DISK_SHARE;
   }
 }
 

@@ -1,17 +1,19 @@
 /** The barrier behind `wait`: returns when the chosen peers hold, durably and on disk, what this node holds now. */
 import { equalBytes, fromHex, toHex } from '../base/bytes.ts';
 import { SamerootError } from '../base/errors.ts';
+import type { Clock, Timer, Timers } from '../base/world.ts';
 import type { Confirmations } from './confirmations.ts';
 import type { Body } from './body.ts';
 import type { WaitRequest, WaitResult } from './node-api.ts';
 import type { Peers } from './peers.ts';
-import { realClock } from './world.ts';
 
 export interface BarrierParts {
   readonly body: Body;
   readonly peers: Peers;
   readonly confirmations: Confirmations;
   readonly ownId: string;
+  readonly clock: Clock;
+  readonly timers: Timers;
   /** Takes in what is on disk now. */
   readonly scan: () => Promise<void>;
   /** The newest root of this peer that we contain. */
@@ -19,12 +21,12 @@ export interface BarrierParts {
 }
 
 export async function waitForPeers(parts: BarrierParts, request: WaitRequest): Promise<WaitResult> {
-  const { body, confirmations } = parts;
-  const deadline = realClock.monotonicMs() + request.timeoutMs;
+  const { body, confirmations, clock, timers } = parts;
+  const deadline = clock.monotonicMs() + request.timeoutMs;
   const cancelled = (): boolean => request.signal?.aborted === true;
-  const left = (): number => (cancelled() ? 0 : Math.max(0, deadline - realClock.monotonicMs()));
+  const left = (): number => (cancelled() ? 0 : Math.max(0, deadline - clock.monotonicMs()));
   const wanted = request.root === undefined ? undefined : fromHex(request.root);
-  let reached = await withinTime(parts.scan(), left());
+  let reached = await withinTime(timers, parts.scan(), left());
   if (reached && wanted !== undefined) reached = await confirmations.until(() => cancelled() || contains(parts, wanted), left());
   const { root, commit: newest } = body.replica.head;
   const commit = (wanted === undefined ? undefined : confirmations.commitOf(wanted)) ?? newest;
@@ -63,12 +65,12 @@ export function selectPeers(
   });
 }
 
-async function withinTime(work: Promise<void>, timeoutMs: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<boolean>((resolve) => (timer = setTimeout(() => resolve(false), timeoutMs)));
+async function withinTime(timers: Timers, work: Promise<void>, timeoutMs: number): Promise<boolean> {
+  let timer: Timer | undefined;
+  const late = new Promise<boolean>((resolve) => (timer = timers.after(timeoutMs, () => resolve(false))));
   try {
     return await Promise.race([work.then(() => true), late]);
   } finally {
-    clearTimeout(timer);
+    timer?.cancel();
   }
 }

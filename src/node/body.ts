@@ -1,6 +1,8 @@
 /** The parts of a node that exist once its share is known, put together. */
-import type { Log } from '../base/world.ts';
+import type { World } from '../base/world.ts';
+import type { DiskAccess } from '../folder/disk.ts';
 import { Folder, type DiskThreads } from '../folder/folder.ts';
+import type { Standing } from '../folder/standing.ts';
 import type { Identity } from '../net/identity.ts';
 import { Collector } from '../replica/gc.ts';
 import type { Replica } from '../replica/replica.ts';
@@ -16,7 +18,6 @@ import { Members } from './members.ts';
 import type { NodeOptions } from './node-api.ts';
 import type { IntakeProblems } from './problems.ts';
 import { Records } from './records.ts';
-import { realClock } from './world.ts';
 
 export interface Body {
   readonly replica: Replica;
@@ -32,10 +33,12 @@ export interface Body {
 
 export interface BodyParts {
   readonly options: NodeOptions;
-  readonly log: Log;
+  readonly world: World;
   readonly store: Store;
   readonly identity: Identity;
+  readonly access: DiskAccess;
   readonly threads: DiskThreads;
+  readonly standing: Standing;
   readonly replica: Replica;
   readonly pins: readonly string[];
   readonly problems: IntakeProblems;
@@ -50,30 +53,21 @@ export interface BodyParts {
 }
 
 export async function makeBody(parts: BodyParts): Promise<Body> {
-  const { options, log, store, replica, problems } = parts;
+  const { options, world, store, access, threads, standing, replica, problems } = parts;
   const { folder: root, settleMs, rescanMs, minFreeBytes } = options;
   const chunks = await ChunkStore.open(store);
-  const folder = await Folder.open({
-    root,
-    replica,
-    store,
-    clock: realClock,
-    log,
-    settleMs,
-    rescanMs,
-    minFreeBytes,
-    threads: parts.threads,
-  });
+  const folder = await Folder.open({ root, replica, store, world, access, settleMs, rescanMs, minFreeBytes, threads, standing });
   const members = new Members(replica, parts.identity, parts.pins);
   const records = new Records(replica, chunks);
-  const fetcher = new Fetcher(store, log);
+  const fetcher = new Fetcher(store, world.log);
   const fetch = (content: Uint8Array, bytes: number): Promise<void> => fetcher.fetch(content, bytes, folder.target, parts.connected());
-  const landing = makeLanding({ replica, folder, records, members, blobs: new BlobTarget(store, chunks), fetch, log });
+  const landing = makeLanding({ replica, folder, records, members, blobs: new BlobTarget(store, chunks), fetch, world });
   const onProblem: IntakeProblems['add'] = (code, key, message) => problems.add(code, key, message);
   const { sourcesLike, onLanded } = parts;
-  const intake = new Intake({ replica, fetcher, landing, clock: realClock, log, sourcesLike, onProblem, onLanded });
-  const conflicts = new Conflicts(replica);
-  const collector = new Collector(replica, log, parts.heldTrees);
+  const { clock, timers, log } = world;
+  const intake = new Intake({ replica, fetcher, landing, clock, log, sourcesLike, onProblem, onLanded });
+  const conflicts = new Conflicts(replica, timers);
+  const collector = new Collector(replica, world, parts.heldTrees);
   return { replica, folder, members, records, fetcher, intake, landing, conflicts, collector };
 }
 

@@ -3,21 +3,23 @@
  * to that root's.
  */
 import { byteKey } from '../base/bytes.ts';
-import type { Clock } from '../base/world.ts';
+import type { Clock, Timers } from '../base/world.ts';
 
 const ROOTS_MAX = 10_000;
 const SAMPLES_MAX = 1_024;
 
 export class Confirmations {
   readonly #clock: Clock;
+  readonly #timers: Timers;
   /** Root -> commit number and when it was made, newest last. */
   readonly #commits = new Map<string, { commit: number; atMs: number }>();
   readonly #confirmed = new Map<string, number>();
   readonly #waiting = new Set<() => void>();
   readonly #seconds: number[] = [];
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, timers: Timers) {
     this.#clock = clock;
+    this.#timers = timers;
   }
 
   /** This root is ours from now on. */
@@ -61,11 +63,11 @@ export class Confirmations {
       if (left <= 0) return false;
       await new Promise<void>((resolve) => {
         const done = (): void => {
-          clearTimeout(timer);
+          timer.cancel();
           this.#waiting.delete(done);
           resolve();
         };
-        const timer = setTimeout(done, Math.min(left, 1_000));
+        const timer = this.#timers.after(Math.min(left, 1_000), done);
         this.#waiting.add(done);
       });
     }

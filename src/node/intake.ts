@@ -18,6 +18,7 @@ import type { Operation } from '../store/store.ts';
 import type { EntryItem, InlineChunk } from '../wire/messages.ts';
 import type { ContentTarget } from './contents.ts';
 import type { Fetcher } from './fetcher.ts';
+import { provesRollback, rolledBack } from './incarnation.ts';
 
 const GROUP_ENTRIES_MAX = 4_000;
 
@@ -94,13 +95,14 @@ export class Intake {
 
   /**
    * Resolves when all are dealt with; true if each is committed and on disk.
-   * @throws {SamerootError} `BAD_ENCODING`, `BAD_MESSAGE` for bytes that no honest peer sends
+   * @throws {SamerootError} `BAD_ENCODING`, `BAD_MESSAGE` for bytes that no honest peer sends; `REPLICA_ROLLED_BACK`
    */
   async offer(peer: string, items: readonly EntryItem[], inline: readonly InlineChunk[]): Promise<boolean> {
     const fresh: Incoming[] = [];
     let sound = true;
     for (const item of items) {
       const incoming = { key: item.key, entry: decodeEntry(item.entry) };
+      if (provesRollback(incoming.entry, this.#options.replica)) throw rolledBack();
       const known = this.#guarded(incoming, () => contains(this.#options.replica.entry(item.key), incoming.entry));
       if (known === undefined) sound = false;
       else if (!known) fresh.push(incoming);

@@ -4,14 +4,13 @@
  */
 import { byteKey, fromByteKey, toHex } from '../base/bytes.ts';
 import { messageOf, type ErrorCode } from '../base/errors.ts';
-import type { Log } from '../base/world.ts';
+import type { Timer, World } from '../base/world.ts';
 import type { ContentId } from '../content/content-list.ts';
 import type { Entry } from '../entry/entry.ts';
 import type { Folder } from '../folder/folder.ts';
 import type { MissingContent } from '../folder/materialise.ts';
 import { pathOfKey } from '../folder/paths.ts';
 import type { Replica } from '../replica/replica.ts';
-import { realClock } from './world.ts';
 import type { BlobTarget } from './blob-target.ts';
 import type { Landing } from './intake.ts';
 import { isMemberKey, type Members } from './members.ts';
@@ -30,7 +29,7 @@ export interface LandingParts {
   readonly blobs: BlobTarget;
   /** From any connected peer, into staging. */
   readonly fetch: (content: ContentId, bytes: number) => Promise<void>;
-  readonly log: Log;
+  readonly world: World;
 }
 
 /** What is committed and not on disk yet. */
@@ -79,7 +78,7 @@ class Retries {
   /** Since when. */
   readonly #waiting = new Map<string, number>();
   readonly #watchers = new Set<() => void>();
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Timer | undefined;
   #pauseMs = RETRY_MS_FIRST;
   #closed = false;
 
@@ -90,8 +89,9 @@ class Retries {
   /** Resolves when the keys are shown, or will be tried again: because the path was changed here, or no peer has the bytes now. */
   async project(keys: readonly Uint8Array[]): Promise<void> {
     if (keys.length === 0) return;
+    const nowMs = this.#parts.world.clock.monotonicMs();
     // Waiting until shown, so that a failure on the way leaves none behind.
-    for (const key of keys) if (!this.#waiting.has(byteKey(key))) this.#waiting.set(byteKey(key), realClock.monotonicMs());
+    for (const key of keys) if (!this.#waiting.has(byteKey(key))) this.#waiting.set(byteKey(key), nowMs);
     try {
       const first = await this.#attempt(keys);
       if (first.missing.length > 0 && (await this.#bring(first.missing))) await this.#attempt(first.left);
@@ -102,7 +102,7 @@ class Retries {
   }
 
   get unshown(): boolean {
-    const nowMs = realClock.monotonicMs();
+    const nowMs = this.#parts.world.clock.monotonicMs();
     return [...this.#waiting.values()].some((sinceMs) => nowMs - sinceMs < UNSHOWN_MS_MAX);
   }
 
@@ -110,30 +110,31 @@ class Retries {
     if (!this.unshown) return;
     await new Promise<void>((resolve) => {
       const done = (): void => {
-        clearTimeout(timer);
+        timer.cancel();
         this.#watchers.delete(done);
         resolve();
       };
-      const timer = setTimeout(done, UNSHOWN_MS_MAX);
+      const timer = this.#parts.world.timers.after(UNSHOWN_MS_MAX, done);
       this.#watchers.add(done);
     });
   }
 
   close(): void {
     this.#closed = true;
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     for (const done of this.#watchers) done();
   }
 
   async #attempt(keys: readonly Uint8Array[]): Promise<{ left: Uint8Array[]; missing: readonly MissingContent[] }> {
-    const { folder, log } = this.#parts;
+    const { folder, world } = this.#parts;
     const { done, dirty, missing } = await folder.project(keys);
     const left = new Map(keys.map((key) => [byteKey(key), key]));
     for (const key of done) {
       this.#waiting.delete(byteKey(key));
       left.delete(byteKey(key));
     }
-    if (left.size > 0) log.debug('paths wait to be shown', { count: left.size, changedHere: dirty.length, bytesMissing: missing.length });
+    if (left.size > 0)
+      world.log.debug('paths wait to be shown', { count: left.size, changedHere: dirty.length, bytesMissing: missing.length });
     folder.checkSoon(dirty);
     return { left: [...left.values()], missing };
   }
@@ -147,7 +148,7 @@ class Retries {
           await this.#parts.folder.finish([content]);
           return true;
         } catch (error) {
-          this.#parts.log.warn('bytes of a version are missing and no peer has them now', {
+          this.#parts.world.log.warn('bytes of a version are missing and no peer has them now', {
             content: toHex(content).slice(0, 18),
             error: messageOf(error),
           });
@@ -160,8 +161,7 @@ class Retries {
 
   #retryLater(): void {
     if (this.#closed || this.#timer !== undefined || this.#waiting.size === 0) return;
-    this.#timer = setTimeout(() => void this.#retry(), this.#pauseMs);
-    this.#timer.unref();
+    this.#timer = this.#parts.world.timers.after(this.#pauseMs, () => void this.#retry(), { background: true });
   }
 
   async #retry(): Promise<void> {
@@ -169,7 +169,7 @@ class Retries {
     try {
       await this.project([...this.#waiting.keys()].map(fromByteKey));
     } catch (error) {
-      this.#parts.log.warn('paths can not be shown', { error: messageOf(error) });
+      this.#parts.world.log.warn('paths can not be shown', { error: messageOf(error) });
     }
     // Only now may the next attempt be planned: its pause depends on how this one went.
     this.#timer = undefined;

@@ -2,10 +2,9 @@
  * How this node becomes and stays a member: the invitation that it holds, the keys that it trusts, the invitations of
  * others that it checks, and the address that it tells.
  */
-import { hostname, networkInterfaces } from 'node:os';
 import { SamerootError, type ErrorCode } from '../base/errors.ts';
 import { HASH_BYTES, NAME_TEXT_BYTES_MAX } from '../base/limits.ts';
-import type { Log } from '../base/world.ts';
+import type { World } from '../base/world.ts';
 import type { Identity } from '../net/identity.ts';
 import { decodeToken, invitationId, invitesTo, joinProof, requireUnexpired, type Invitation } from '../net/invitation.ts';
 import type { Address, Channel } from '../net/transport.ts';
@@ -17,31 +16,38 @@ import { checkJoin } from './invites.ts';
 import type { Members } from './members.ts';
 import type { NodeOptions } from './node-api.ts';
 import { formatAddress, parseAddress } from './peers.ts';
-import { realClock } from './world.ts';
 
 export interface MembershipOptions {
   readonly options: NodeOptions;
   readonly identity: Identity;
   readonly store: Store;
-  readonly log: Log;
+  readonly world: World;
+  readonly hostName: string;
+  /** Where others may reach this host; the best guess first, none where it is on no network. */
+  readonly networkAddresses: () => readonly string[];
 }
 
 export class Membership {
-  readonly name: string = hostname().slice(0, NAME_TEXT_BYTES_MAX / 4);
+  readonly name: string;
   readonly #options: NodeOptions;
   readonly #identity: Identity;
   readonly #store: Store;
-  readonly #log: Log;
+  readonly #world: World;
+  readonly #hostName: string;
+  readonly #networkAddresses: () => readonly string[];
   readonly #invitation: Invitation | undefined;
   #members: Members | undefined;
   #listening: Address | undefined;
 
   /** @throws {SamerootError} `BAD_TOKEN` */
-  constructor({ options, identity, store, log }: MembershipOptions) {
+  constructor({ options, identity, store, world, hostName, networkAddresses }: MembershipOptions) {
+    this.name = hostName.slice(0, NAME_TEXT_BYTES_MAX / 4);
     this.#options = options;
     this.#identity = identity;
     this.#store = store;
-    this.#log = log;
+    this.#world = world;
+    this.#hostName = hostName;
+    this.#networkAddresses = networkAddresses;
     this.#invitation = options.token === undefined ? undefined : decodeToken(options.token);
   }
 
@@ -68,7 +74,7 @@ export class Membership {
     if (stored !== undefined) {
       this.#checkShare(stored, 'this folder is part of a share already, and the invitation is for another');
     } else if (this.#invitation !== undefined) {
-      requireUnexpired(this.#invitation, realClock.wallMs());
+      requireUnexpired(this.#invitation, this.#world.clock.wallMs());
     } else if (join.length > 0 && !insecure) {
       throw new SamerootError('NOT_INVITED', 'this folder is not part of a share yet, and there is no --token to join with');
     }
@@ -132,7 +138,7 @@ export class Membership {
   admit(join: MessageOf<'join'>, channel: Channel): ErrorCode | undefined {
     if (this.#options.insecure) return undefined;
     if (this.#members === undefined) return 'NOT_INVITED';
-    return checkJoin(this.#store, join, channel, this.#identity.nodeId, realClock.wallMs());
+    return checkJoin(this.#store, join, channel, this.#identity.nodeId, this.#world.clock.wallMs());
   }
 
   /** Makes a host that proved its invitation a member. */
@@ -140,12 +146,12 @@ export class Membership {
     await this.pin(join.nodeId);
     const host = parseAddress(channel.remoteAddress)?.host;
     const address = host === undefined || join.listenPort === 0 ? '' : formatAddress({ host, port: join.listenPort });
-    await this.#members!.introduce(join.publicKey, { name: join.name, address, role: 0, joinedMs: realClock.wallMs() });
-    this.#log.info('a host joined', { name: join.name, nodeId: join.nodeId.slice(0, 8), address });
+    await this.#members!.introduce(join.publicKey, { name: join.name, address, role: 0, joinedMs: this.#world.clock.wallMs() });
+    this.#world.log.info('a host joined', { name: join.name, nodeId: join.nodeId.slice(0, 8), address });
   }
 
   async introduceSelf(): Promise<void> {
-    const about = { name: this.name, address: this.#advertised(), role: 0, joinedMs: realClock.wallMs() };
+    const about = { name: this.name, address: this.#advertised(), role: 0, joinedMs: this.#world.clock.wallMs() };
     await this.#members!.introduce(this.#identity.publicKey, about);
   }
 
@@ -157,7 +163,7 @@ export class Membership {
     const seen = this.#options.advertise && isWildcard(host) ? parseAddress(own?.address ?? '')?.host : undefined;
     const address = seen === undefined ? this.#advertised() : formatAddress({ host: seen, port });
     this.#members!.describeSelf(this.name, address).catch((error: unknown) =>
-      this.#log.warn('the own member record could not be written', { error: String(error) }),
+      this.#world.log.warn('the own member record could not be written', { error: String(error) }),
     );
   }
 
@@ -165,18 +171,12 @@ export class Membership {
   get address(): string {
     if (this.#listening === undefined) return '';
     const { host, port } = this.#listening;
-    return formatAddress({ host: isWildcard(host) ? outwardHost() : host, port });
+    return formatAddress({ host: isWildcard(host) ? (this.#networkAddresses()[0] ?? this.#hostName) : host, port });
   }
 
   #advertised(): string {
     return this.#options.advertise ? this.address : '';
   }
-}
-
-/** An address of this host that others may reach, where it listens on all of them. */
-function outwardHost(): string {
-  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
-  return addresses.find(({ internal, family }) => !internal && family === 'IPv4')?.address ?? hostname();
 }
 
 function isWildcard(host: string): boolean {

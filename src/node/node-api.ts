@@ -3,6 +3,7 @@
  * `node.ts`; the JSON documents of docs and of `--json` are these types.
  */
 import type { ErrorCode } from '../base/errors.ts';
+import type { ConflictsResult, ResolveResult, RestoreRequest, RestoreResult, TrashResult, WhyResult } from './answers.ts';
 
 export interface Address {
   readonly host: string;
@@ -30,6 +31,24 @@ export interface NodeOptions {
   readonly pullEveryMs: number;
   /** Undefined: 1 % of the disk or 1 GiB, whichever is less. */
   readonly minFreeBytes: number | undefined;
+  /** Come back to a share whose database is gone: the store is empty, or such a return was begun before. */
+  readonly returning?: ReturnOptions | undefined;
+}
+
+export interface ReturnOptions {
+  /** What becomes of files that no peer knows: they are new, or they go to the quarantine. */
+  readonly unknown: 'keep' | 'set-aside';
+  /** No peer is left: what is in the folder is the share. */
+  readonly alone: boolean;
+}
+
+export interface ReturnStatus {
+  /** The replica is one like any other again. */
+  readonly done: boolean;
+  /** Files that gave way to what the peers have, since the node was started. */
+  readonly setAside: number;
+  /** Where they are, relative to the shared folder. */
+  readonly quarantine: string;
 }
 
 export type NodeState = 'in-sync' | 'syncing' | 'behind' | 'scanning' | 'alone' | 'degraded' | 'held';
@@ -83,6 +102,10 @@ export interface NodeStatus {
   readonly peers: readonly PeerStatus[];
   readonly errors: readonly ProblemStatus[];
   readonly addresses: { readonly peer: string; readonly http: string | undefined };
+  /** The database was found to be an older copy when this node was started: it goes on as a new replica. */
+  readonly restored?: boolean;
+  /** If this node was started without knowing its share any more. */
+  readonly returning?: ReturnStatus | undefined;
 }
 
 export interface WaitRequest {
@@ -180,6 +203,18 @@ export interface NodeApi extends AsyncDisposable {
   answerDeletes(answer: 'accept' | 'restore'): Promise<{ readonly paths: number }>;
   /** Calls back on each change worth a redraw or a log line: state, peers, commits. */
   onChange(listener: (event: NodeEvent) => void): () => void;
+  /** In key order. */
+  conflicts(options: { readonly after: string | undefined; readonly limit: number }): ConflictsResult;
+  /** One version stays, as a write that has seen them all; `keep` is one of its names. `NOT_FOUND` names them, `STALE_WRITE` as with records. */
+  resolveConflict(key: string, keep: string, ifMatch: string | undefined): Promise<ResolveResult>;
+  /** Everything that is known here about a key: `f/path` or `r/name`. Waits for nothing but the disk and peers that are connected. */
+  why(key: string): Promise<WhyResult>;
+  /** Files in the trash of this host, newest first within a path. */
+  trash(options: { readonly prefix: string; readonly after: string | undefined; readonly limit: number }): Promise<TrashResult>;
+  /** `NOT_FOUND` if nothing of that name is in the trash. */
+  restoreTrash(request: RestoreRequest): Promise<RestoreResult>;
+  /** For good. */
+  emptyTrash(): Promise<{ readonly files: number; readonly bytes: number }>;
 }
 
 export type NodeEvent =

@@ -1,7 +1,8 @@
 /**
  * A running node: one folder, one replica, its peers. This file puts the parts together and decides their order:
  *
- *   start   folder fit -> database -> identity -> listening -> share known (own, or learnt from the peer joined)
+ *   start   (folder fit -> database -> identity: whoever makes the grounds)
+ *           -> listening -> share known (own, or learnt from the peer joined)
  *           -> replica -> folder read once -> greet peers
  *   change  disk -> replica -> sessions; sessions -> intake -> replica -> disk -> sessions
  *   stop    peers, folder, database: the reverse
@@ -9,23 +10,23 @@
  * Peers are greeted only after the first reading of the folder: what is on disk already must be known before anything
  * is asked of others, or it would be fetched again.
  */
-import { join } from 'node:path';
 import { ByteReader, ByteWriter, equalBytes, fromHex, toHex } from '../base/bytes.ts';
 import { SamerootError } from '../base/errors.ts';
 import { HASH_BYTES, REPLICA_ID_BYTES } from '../base/limits.ts';
-import type { Log } from '../base/world.ts';
-import { closeDiskThreads, startDiskThreads, type DiskThreads } from '../folder/folder.ts';
-import { prepareFolder } from '../folder/prepare.ts';
-import { loadIdentity, type Identity } from '../net/identity.ts';
+import type { Log, Timer, World } from '../base/world.ts';
+import type { DiskAccess } from '../folder/disk.ts';
+import { closeDiskThreads, type DiskThreads } from '../folder/folder.ts';
+import { Standing } from '../folder/standing.ts';
+import type { Identity } from '../net/identity.ts';
 import type { Listener, Transport } from '../net/transport.ts';
-import { createPlainTransport, createTlsTransport } from '../net/ws-transport.ts';
-import { Replica, type Commit } from '../replica/replica.ts';
+import type { Commit } from '../replica/replica.ts';
 import { createShare, decodeShare, encodeShare, type Share } from '../replica/share.ts';
 import type { Hello } from '../session/handshake.ts';
 import * as keyspace from '../store/keyspace.ts';
-import { openLevelStore } from '../store/level-store.ts';
 import type { Store } from '../store/store.ts';
+import { EMPTY_TREE, rootHash } from '../tree/page.ts';
 import { PROTOCOL_VERSION, type EntryItem, type InlineChunk } from '../wire/messages.ts';
+import type { ConflictsResult, ResolveResult, RestoreRequest, RestoreResult, TrashResult, WhyResult } from './answers.ts';
 import { selectPeers, waitForPeers } from './barrier.ts';
 import { closeBody, makeBody, type Body } from './body.ts';
 import { Confirmations } from './confirmations.ts';
@@ -44,56 +45,69 @@ import type {
   WaitRequest,
   WaitResult,
 } from './node-api.ts';
+import { forgetRestored, markRolledBack, openReplica, type Incarnation } from './incarnation.ts';
 import type { LinkHost, PeerLink, SessionGround } from './peer-link.ts';
 import { parseAddress, Peers } from './peers.ts';
 import { IntakeProblems } from './problems.ts';
+import { Questions } from './questions.ts';
 import { diffReport, listEntries } from './reports.ts';
+import { writeRecovery } from './recovery.ts';
+import { findOrigin, isReturning, Returning, RETURNING_CAPABILITY, type Origin, type ReturnPlan } from './returning.ts';
 import { PeerServer } from './server.ts';
 import { nodeState, nodeStatus, type StatusParts } from './status.ts';
-import { realClock, realRandom } from './world.ts';
 
 const NEXT_PORTS = 50;
 
+/** What a node stands on: real on a host, simulated in the simulator. The folder is there and fit to be shared. */
+export interface Grounds {
+  readonly world: World;
+  /** Closed with the node. */
+  readonly store: Store;
+  readonly identity: Identity;
+  readonly transport: Transport;
+  readonly access: DiskAccess;
+  /** Closed with the node. */
+  readonly threads: DiskThreads;
+  readonly hostName: string;
+  /** Where others may reach this host; the best guess first, none where it is on no network. */
+  readonly networkAddresses: () => readonly string[];
+}
+
 /**
  * Resolves when the node listens and its share is known or being asked for; the folder may still be being read.
+ * The grounds are the node's from this call on: they are closed, too, where it fails.
  * @throws {SamerootError} what is wrong with the folder, database, address or invitation
  */
-export async function startNode(options: NodeOptions, world: { readonly log: Log }): Promise<NodeApi> {
-  await prepareFolder(options.folder);
-  const threads = startDiskThreads();
-  let store: Store | undefined;
+export async function startNode(options: NodeOptions, grounds: Grounds): Promise<NodeApi> {
+  let node: RunningNode | undefined;
   try {
-    store = await openLevelStore(join(options.dataDir, 'db'));
-    const identity = await loadIdentity(options.dataDir);
-    const node = new RunningNode(options, { log: world.log, store, identity, threads });
+    node = new RunningNode(options, grounds);
     await node.start();
     return node;
   } catch (error) {
-    await closeDiskThreads(threads);
-    await store?.close();
+    await (node === undefined ? closeGrounds(grounds) : node[Symbol.asyncDispose]());
     throw error;
   }
 }
 
-interface Grounds {
-  readonly log: Log;
-  readonly store: Store;
-  readonly identity: Identity;
-  readonly threads: DiskThreads;
+async function closeGrounds({ threads, store }: Grounds): Promise<void> {
+  await closeDiskThreads(threads);
+  await store.close();
 }
 
 class RunningNode implements NodeApi {
   readonly #options: NodeOptions;
+  readonly #grounds: Grounds;
+  readonly #world: World;
   readonly #log: Log;
   readonly #store: Store;
   readonly #identity: Identity;
-  readonly #threads: DiskThreads;
-  readonly #transport: Transport;
   readonly #membership: Membership;
-  readonly #confirmations = new Confirmations(realClock);
-  readonly #problems = new IntakeProblems(realClock);
+  readonly #confirmations: Confirmations;
+  readonly #problems: IntakeProblems;
   readonly #listeners = new Set<(event: NodeEvent) => void>();
   readonly #peers: Peers;
+  readonly #questions: Questions;
   #listener: Listener | undefined;
   #body: Body | undefined;
   #birth: Promise<Body> | undefined;
@@ -102,56 +116,67 @@ class RunningNode implements NodeApi {
   #announced: Uint8Array | undefined;
   #localChange = false;
   #closing: Promise<void> | undefined;
-  #pull: NodeJS.Timeout | undefined;
+  #pull: Timer | undefined;
   #lastState = '';
   #announcing = false;
+  #origin: Origin = { share: undefined, returning: undefined, known: [] };
+  #incarnation: Incarnation | undefined;
+  #restored = false;
+  #returning: Returning | undefined;
+  /** Why this node takes part no more. */
+  #stopped: SamerootError | undefined;
 
-  constructor(options: NodeOptions, { log, store, identity, threads }: Grounds) {
+  constructor(options: NodeOptions, grounds: Grounds) {
+    const { world, store, identity, transport, hostName, networkAddresses } = grounds;
     this.#options = options;
-    this.#log = log;
+    this.#grounds = grounds;
+    this.#world = world;
+    this.#log = world.log;
     this.#store = store;
     this.#identity = identity;
-    this.#threads = threads;
-    this.#transport = options.insecure ? createPlainTransport() : createTlsTransport(identity);
-    this.#membership = new Membership({ options, identity, store, log });
+    this.#confirmations = new Confirmations(world.clock, world.timers);
+    this.#problems = new IntakeProblems(world.clock);
+    this.#membership = new Membership({ options, identity, store, world, hostName, networkAddresses });
     this.#peers = new Peers({
-      transport: this.#transport,
+      transport,
       host: this.#linkHost(),
-      clock: realClock,
-      random: realRandom,
-      log,
+      world,
       nodeId: identity.nodeId,
       join: (channel) => this.#membership.joinMessage(channel),
       expect: (remoteId) => this.#membership.expects(remoteId),
       onOpen: (link) => this.#linkOpened(link),
       onClose: (link) => this.#linkClosed(link),
     });
+    this.#questions = new Questions({
+      world,
+      peers: this.#peers,
+      own: { nodeId: identity.nodeId, name: this.#membership.name },
+      body: () => this.#require(),
+      cursor: (nodeId) => this.#cursor(nodeId),
+      problems: () => this.status().errors,
+    });
   }
 
   async start(): Promise<void> {
     const { listen, listenAnyPort, join: joins } = this.#options;
-    const stored = Replica.storedShare(this.#store);
-    this.#membership.checkStart(stored);
+    this.#origin = await findOrigin(this.#store, this.#grounds.access.disk, this.#world, this.#options);
+    const { share, known } = this.#origin;
+    this.#membership.checkStart(share);
     // Who comes while our own members are not loaded yet must not be taken for a stranger.
     let open!: () => void;
     const opened = new Promise<void>((resolve) => (open = resolve));
     const ports = listenAnyPort ? { tryNextPorts: NEXT_PORTS } : {};
-    this.#listener = await this.#transport.listen(
+    this.#listener = await this.#grounds.transport.listen(
       { ...listen, ...ports },
       (channel) => void opened.then(() => this.#peers.accept(channel)),
     );
     this.#membership.listening = this.#listener;
-    try {
-      if (stored !== undefined) await this.#live(stored);
-      else if (joins.length === 0) await this.#live(createShare(this.#options.shareName, this.#identity.nodeId, realRandom));
-    } catch (error) {
-      await this[Symbol.asyncDispose]();
-      throw error;
-    }
+    if (share !== undefined) await this.#live(share);
+    else if (joins.length === 0) await this.#live(createShare(this.#options.shareName, this.#identity.nodeId, this.#world.random));
     open();
     for (const address of joins) this.#peers.keep(address, this.#membership.inviterId);
-    this.#pull = setInterval(() => this.#tick(), this.#options.pullEveryMs);
-    this.#pull.unref();
+    for (const { nodeId, address } of known) this.#keepHost(nodeId, address);
+    this.#pull = this.#world.timers.every(this.#options.pullEveryMs, () => this.#tick());
   }
 
   // --- birth -----------------------------------------------------------------------------------------------------
@@ -167,16 +192,25 @@ class RunningNode implements NodeApi {
   }
 
   async #makeBody(share: Share): Promise<Body> {
-    const isNew = Replica.storedShare(this.#store) === undefined;
-    const replica = isNew ? await Replica.create(this.#store, share, realClock, realRandom) : Replica.open(this.#store, realClock);
+    const { world, access, threads } = this.#grounds;
+    const { returning, known } = this.#origin;
+    const opened = await openReplica({ store: this.#store, disk: access.disk, dataDir: this.#options.dataDir, world }, share);
+    const { replica } = opened;
+    this.#incarnation = opened.incarnation;
+    this.#restored = opened.restored;
+    const standing = new Standing();
+    standing.restored = opened.restored;
+    standing.quarantine = returning?.quarantine;
     const body = await makeBody({
       options: this.#options,
-      log: this.#log,
+      world,
       store: this.#store,
       identity: this.#identity,
-      threads: this.#threads,
+      access,
+      threads,
+      standing,
       replica,
-      pins: await this.#membership.pins(),
+      pins: [...(await this.#membership.pins()), ...known.map(({ nodeId }) => nodeId)],
       problems: this.#problems,
       connected: () => this.#peers.links.keys(),
       sourcesLike: (peer) => this.#sourcesLike(peer),
@@ -184,19 +218,61 @@ class RunningNode implements NodeApi {
       onLanded: () => this.#announce(),
     });
     this.#body = body;
+    if (returning !== undefined) this.#returning = this.#makeReturning(returning, body, standing);
     this.#membership.members = body.members;
     this.#confirmations.committed(replica.head.root, replica.head.commit);
     replica.onCommit((commit) => this.#committed(body, commit));
-    if (share.founder === this.#identity.nodeId) await this.#membership.introduceSelf();
+    await this.#introduceFounder();
     this.#read = body.folder.start();
     this.#read.then(
-      () => this.#announce(),
+      () => this.#firstRead(),
       (error: unknown) => {
         if (this.#closing === undefined) this.#log.error('the folder can not be read', { error: String(error) });
       },
     );
     this.#meetMembers();
     return body;
+  }
+
+  #makeReturning(plan: ReturnPlan, { replica, folder }: Body, standing: Standing): Returning {
+    return new Returning({
+      plan,
+      store: this.#store,
+      world: this.#world,
+      emptyRoot: rootHash(EMPTY_TREE, replica.parametersHash),
+      links: () => this.#peers.links.values(),
+      endWithholding: (unknown) => folder.endWithholding(unknown),
+      setAside: () => standing.setAside,
+      onDone: () => void this.#returned(),
+    });
+  }
+
+  /** From now on this replica is one like any other. */
+  async #returned(): Promise<void> {
+    try {
+      await this.#introduceFounder();
+    } catch (error) {
+      this.#log.warn('the own member record could not be written', { error: String(error) });
+    }
+    this.#meetMembers();
+    // Hosts that come back, too, are to hear that this one can be gone by.
+    for (const link of [...this.#peers.links.values()]) if (isReturning(link)) link.close();
+    this.#announce();
+    this.#stateMayHaveChanged();
+  }
+
+  /** The first member introduces itself, but not before it has learnt whether the others know it already. */
+  async #introduceFounder(): Promise<void> {
+    const { share } = this.#body!.replica;
+    if (share.founder === this.#identity.nodeId && this.#returning?.done !== false) await this.#membership.introduceSelf();
+  }
+
+  #firstRead(): void {
+    if (this.#restored) {
+      forgetRestored(this.#store).catch((error: unknown) => this.#log.warn('a row was not removed', { error: String(error) }));
+    }
+    this.#returning?.read();
+    this.#announce();
   }
 
   #committed({ intake, landing }: Body, commit: Commit): void {
@@ -214,13 +290,23 @@ class RunningNode implements NodeApi {
 
   /** Stays connected with all members, and tells them our own address once we are one. */
   #meetMembers(): void {
-    for (const member of this.#body?.members.list() ?? []) {
-      const address = member.nodeId === this.#identity.nodeId ? undefined : parseAddress(member.address);
-      if (address === undefined) continue;
-      this.#peers.moved(member.nodeId, member.address);
-      this.#peers.keep(address, member.nodeId);
+    const members = this.#body?.members.list() ?? [];
+    for (const { nodeId, address } of members) this.#keepHost(nodeId, address);
+    if (this.#body === undefined) return;
+    this.#membership.describeSelf();
+    if (this.#returning?.done === false) return;
+    try {
+      writeRecovery(this.#grounds.access.disk, this.#options.dataDir, { share: this.#body.replica.share, members });
+    } catch (error) {
+      this.#log.warn('the list of members could not be kept beside the database', { error: String(error) });
     }
-    if (this.#body !== undefined) this.#membership.describeSelf();
+  }
+
+  #keepHost(nodeId: string, addressText: string): void {
+    const address = nodeId === this.#identity.nodeId ? undefined : parseAddress(addressText);
+    if (address === undefined) return;
+    this.#peers.moved(nodeId, addressText);
+    this.#peers.keep(address, nodeId);
   }
 
   // --- greeting --------------------------------------------------------------------------------------------------
@@ -240,7 +326,7 @@ class RunningNode implements NodeApi {
       type: 'hello',
       versionMin: PROTOCOL_VERSION,
       versionMax: PROTOCOL_VERSION,
-      capabilities: [],
+      capabilities: this.#returning?.done === false ? [RETURNING_CAPABILITY] : [],
       nodeId: this.#identity.nodeId,
       name: this.#membership.name,
       listenPort: this.#listener!.port,
@@ -261,8 +347,7 @@ class RunningNode implements NodeApi {
 
   #linkHost(): Omit<LinkHost, 'opened' | 'closed'> {
     return {
-      clock: realClock,
-      log: this.#log,
+      world: this.#world,
       handshake: { isMember: (nodeId) => this.#membership.isMember(nodeId) },
       admit: (message, channel) => this.#membership.admit(message, channel),
       joined: (message, channel) => this.#membership.introduce(message, channel),
@@ -318,7 +403,7 @@ class RunningNode implements NodeApi {
     this.#emit({ type: 'peer', nodeId: hello.nodeId, name: hello.name, connected: true });
     this.#emit({ type: 'transfer', phase: 'initialise', peer: hello.nodeId, detail: { root: toHex(hello.root) } });
     // The session is made after this; what happened since our hello is told then.
-    setImmediate(() => {
+    this.#world.timers.soon(() => {
       this.#tell(link, false);
       this.#rootMoved(link);
     });
@@ -330,15 +415,32 @@ class RunningNode implements NodeApi {
     this.#log.info('disconnected', { peer: hello.name, nodeId: hello.nodeId.slice(0, 8) });
     this.#emit({ type: 'peer', nodeId: hello.nodeId, name: hello.name, connected: false });
     this.#confirmations.poke();
+    this.#returning?.check();
     this.#stateMayHaveChanged();
   }
 
   /** True once all entries are committed and what they say is on disk. */
   async #offer(link: PeerLink, items: readonly EntryItem[], inline: readonly InlineChunk[]): Promise<boolean> {
     const { intake, landing } = this.#body!;
-    const done = await intake.offer(link.nodeId!, items, inline);
-    await landing.shown();
-    return done;
+    try {
+      const done = await intake.offer(link.nodeId!, items, inline);
+      await landing.shown();
+      return done;
+    } catch (error) {
+      if (error instanceof SamerootError && error.code === 'REPLICA_ROLLED_BACK') await this.#stopTakingPart(error);
+      throw error;
+    }
+  }
+
+  /** Writes nothing any more, and talks to nobody. */
+  async #stopTakingPart(error: SamerootError): Promise<void> {
+    if (this.#stopped !== undefined) return;
+    this.#stopped = error;
+    this.#log.error('this host takes part no more', { code: error.code, reason: error.message, advice: error.advice });
+    this.#body!.replica.stop(error);
+    this.#peers.close();
+    this.#stateMayHaveChanged();
+    await markRolledBack(this.#store);
   }
 
   /** Our head is fully on disk: tell everyone. What waits to be shown is waited for, but not for ever. */
@@ -379,6 +481,7 @@ class RunningNode implements NodeApi {
     this.#store
       .write([{ type: 'put', key: keyspace.cursorKey(hello.nodeId), value }], { durable: false })
       .catch((error: unknown) => this.#log.warn('a cursor was not kept', { error: String(error) }));
+    this.#returning?.contains(link, root);
     this.#stateMayHaveChanged();
   }
 
@@ -399,7 +502,7 @@ class RunningNode implements NodeApi {
   }
 
   #confirmed(link: PeerLink, root: Uint8Array): void {
-    link.lastAckMs = realClock.monotonicMs();
+    link.lastAckMs = this.#world.clock.monotonicMs();
     this.#confirmations.confirmed(link.nodeId!, root);
     this.#stateMayHaveChanged();
   }
@@ -407,6 +510,7 @@ class RunningNode implements NodeApi {
   /** Looks after what no event tells: roots that stay unlike although nothing moves. */
   #tick(): void {
     for (const link of this.#peers.links.values()) link.step({ type: 'tick' });
+    this.#returning?.check();
   }
 
   #emit(event: NodeEvent): void {
@@ -442,7 +546,10 @@ class RunningNode implements NodeApi {
       peers: this.#peers,
       confirmations: this.#confirmations,
       problems: this.#problems,
-      clock: realClock,
+      clock: this.#world.clock,
+      restored: this.#restored,
+      returning: this.#returning,
+      stopped: this.#stopped,
     };
   }
 
@@ -455,8 +562,9 @@ class RunningNode implements NodeApi {
 
   wait(request: WaitRequest): Promise<WaitResult> {
     const cursor = (nodeId: string): Uint8Array | undefined => this.#cursor(nodeId)?.root;
-    const parts = { body: this.#require(), peers: this.#peers, confirmations: this.#confirmations, ownId: this.#identity.nodeId, cursor };
-    return waitForPeers({ ...parts, scan: () => this.scan() }, request);
+    const { clock, timers } = this.#world;
+    const parts = { body: this.#require(), peers: this.#peers, confirmations: this.#confirmations, clock, timers };
+    return waitForPeers({ ...parts, ownId: this.#identity.nodeId, cursor, scan: () => this.scan() }, request);
   }
 
   async diff(peer: string | undefined, limit: number): Promise<DiffResult> {
@@ -488,8 +596,9 @@ class RunningNode implements NodeApi {
 
   async invite({ expiresMs }: { readonly expiresMs: number }): Promise<Invite> {
     const { replica } = this.#require();
+    const { clock, random } = this.#world;
     const inviter = { nodeId: this.#identity.nodeId, address: this.#membership.address };
-    return createInvite(this.#store, replica, inviter, { nowMs: realClock.wallMs(), expiresMs }, realRandom);
+    return createInvite(this.#store, replica, inviter, { nowMs: clock.wallMs(), expiresMs }, random);
   }
 
   async answerDeletes(answer: 'accept' | 'restore'): Promise<{ readonly paths: number }> {
@@ -502,17 +611,47 @@ class RunningNode implements NodeApi {
     return () => this.#listeners.delete(listener);
   }
 
+  conflicts(options: Parameters<NodeApi['conflicts']>[0]): ConflictsResult {
+    return this.#questions.conflicts(options);
+  }
+
+  resolveConflict(key: string, keep: string, ifMatch: string | undefined): Promise<ResolveResult> {
+    return this.#questions.resolveConflict(key, keep, ifMatch);
+  }
+
+  async why(key: string): Promise<WhyResult> {
+    return this.#questions.why(key);
+  }
+
+  trash(options: Parameters<NodeApi['trash']>[0]): Promise<TrashResult> {
+    return this.#questions.trash(options);
+  }
+
+  async restoreTrash(request: RestoreRequest): Promise<RestoreResult> {
+    return this.#questions.restoreTrash(request);
+  }
+
+  async emptyTrash(): Promise<{ readonly files: number; readonly bytes: number }> {
+    return this.#questions.emptyTrash();
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
   }
 
   async #close(): Promise<void> {
-    clearInterval(this.#pull);
+    this.#pull?.cancel();
     this.#peers.close();
     await this.#listener?.[Symbol.asyncDispose]();
+    await this.#returning?.idle();
     if (this.#body !== undefined) await closeBody(this.#body);
-    await closeDiskThreads(this.#threads);
-    await this.#store.close();
+    try {
+      await this.#incarnation?.renew();
+    } catch (error) {
+      // The next start takes the database for a copy, and this host for a new replica: it costs no more than that.
+      this.#log.warn('the incarnation was not written', { error: String(error) });
+    }
+    await closeGrounds(this.#grounds);
   }
 }

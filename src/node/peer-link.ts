@@ -4,7 +4,7 @@
  */
 import { messageOf, SamerootError } from '../base/errors.ts';
 import { HELLO_MS_MAX } from '../base/limits.ts';
-import type { Clock, Log } from '../base/world.ts';
+import type { Timer, World } from '../base/world.ts';
 import type { Channel } from '../net/transport.ts';
 import { Handshake, type HandshakeEffect, type HandshakeOptions, type Hello } from '../session/handshake.ts';
 import { Session, type SessionEffect, type SessionEvent, type SessionHead, type SessionReplica } from '../session/session.ts';
@@ -26,8 +26,7 @@ export interface SessionGround {
 }
 
 export interface LinkHost {
-  readonly clock: Clock;
-  readonly log: Log;
+  readonly world: World;
   readonly handshake: Pick<HandshakeOptions, 'isMember'>;
   admit(join: MessageOf<'join'>, channel: Channel): ReturnType<HandshakeOptions['admit']>;
   joined(join: MessageOf<'join'>, channel: Channel): Promise<void>;
@@ -59,12 +58,12 @@ export class PeerLink {
   readonly channel: Channel;
   readonly #host: LinkHost;
   readonly #handshake: Handshake;
-  #greeting: NodeJS.Timeout | undefined;
-  #holding: NodeJS.Timeout | undefined;
+  #greeting: Timer | undefined;
+  #holding: Timer | undefined;
   #hello: Hello | undefined;
   #session: Session | undefined;
   #server: PeerServer | undefined;
-  #wake: NodeJS.Timeout | undefined;
+  #wake: Timer | undefined;
   #wakeAtMs = Number.POSITIVE_INFINITY;
   #closed = false;
   #admission: Promise<void> = Promise.resolve();
@@ -83,7 +82,7 @@ export class PeerLink {
       isMember: host.handshake.isMember,
       admit: (message) => host.admit(message, channel),
     });
-    this.#greeting = setTimeout(() => this.fail(new SamerootError('PEER_TIMEOUT', 'the peer did not greet in time')), HELLO_MS_MAX);
+    this.#limitGreeting();
     channel.onClose = (reason) =>
       this.#end(
         reason.text === '' ? undefined : new SamerootError('PEER_UNREACHABLE', `the connection closed: ${reason.text.slice(0, 120)}`),
@@ -112,7 +111,7 @@ export class PeerLink {
   step(event: SessionEvent): void {
     if (this.#session === undefined || this.#closed) return;
     try {
-      for (const effect of this.#session.step(event, this.#host.clock.monotonicMs())) this.#carryOut(effect);
+      for (const effect of this.#session.step(event, this.#host.world.clock.monotonicMs())) this.#carryOut(effect);
     } catch (error) {
       this.fail(error);
     }
@@ -130,7 +129,7 @@ export class PeerLink {
   fail(error: unknown): void {
     if (this.#closed) return;
     const known = error instanceof SamerootError ? error : new SamerootError('IO_ERROR', messageOf(error), { cause: error });
-    this.#host.log.warn('closing a connection', { peer: this.nodeId?.slice(0, 8), code: known.code, reason: known.message });
+    this.#host.world.log.warn('closing a connection', { peer: this.nodeId?.slice(0, 8), code: known.code, reason: known.message });
     this.channel.close(CLOSE_PROTOCOL, known.code);
     this.#end(known);
   }
@@ -144,9 +143,9 @@ export class PeerLink {
   #end(error: SamerootError | undefined): void {
     if (this.#closed) return;
     this.#closed = true;
-    clearTimeout(this.#greeting);
-    clearInterval(this.#holding);
-    clearTimeout(this.#wake);
+    this.#greeting?.cancel();
+    this.#holding?.cancel();
+    this.#wake?.cancel();
     this.#server?.close();
     for (const { reject } of this.#listings) reject(new SamerootError('PEER_UNREACHABLE', 'the connection closed'));
     this.#host.closed(this, error);
@@ -163,9 +162,16 @@ export class PeerLink {
     }
   }
 
+  /** From now on, whatever was left of the time before. */
+  #limitGreeting(): void {
+    this.#greeting?.cancel();
+    const tooLate = (): void => this.fail(new SamerootError('PEER_TIMEOUT', 'the peer did not greet in time'));
+    this.#greeting = this.#host.world.timers.after(HELLO_MS_MAX, tooLate);
+  }
+
   #greet(message: Message | ChunkFrame): void {
     if (message.type === 'chunks') throw new SamerootError('BAD_MESSAGE', 'the peer began with chunks');
-    if (message.type === 'hold') this.#greeting?.refresh();
+    if (message.type === 'hold') this.#limitGreeting();
     this.#carryOutGreeting(this.#handshake.step(message));
   }
 
@@ -194,15 +200,15 @@ export class PeerLink {
 
   async #makeHello(peer: Hello | undefined): Promise<void> {
     // What takes long here is reading a large folder for the first time.
-    this.#holding = setInterval(() => {
-      this.#greeting?.refresh();
+    this.#holding = this.#host.world.timers.every(HOLD_MS, () => {
+      this.#limitGreeting();
       // Nothing is said to a stranger, not even this.
       if (this.#handshake.admitted) this.send({ type: 'hold' });
-    }, HOLD_MS);
+    });
     try {
       await this.#admission;
       const hello = await this.#host.makeHello(this.nodeId ?? peer?.nodeId, peer);
-      clearInterval(this.#holding);
+      this.#holding.cancel();
       if (!this.#closed) this.#carryOutGreeting(this.#handshake.ready(hello));
     } catch (error) {
       this.fail(error);
@@ -210,8 +216,8 @@ export class PeerLink {
   }
 
   #open(hello: Hello, ours: Hello): void {
-    clearTimeout(this.#greeting);
-    clearInterval(this.#holding);
+    this.#greeting?.cancel();
+    this.#holding?.cancel();
     this.#hello = hello;
     if (!this.#host.opened(this)) {
       this.close();
@@ -221,7 +227,7 @@ export class PeerLink {
     this.#server = this.#host.makeServer(this);
     this.#session = new Session({
       ...ground,
-      nowMs: this.#host.clock.monotonicMs(),
+      nowMs: this.#host.world.clock.monotonicMs(),
       peerRoot: hello.root,
       peerContains: hello.containsReplica === ground.replicaId ? hello.contains : undefined,
     });
@@ -282,13 +288,14 @@ export class PeerLink {
 
   /** One timer, set to the earliest wish. */
   #wakeIn(afterMs: number): void {
-    const atMs = this.#host.clock.monotonicMs() + afterMs;
+    const { clock, timers } = this.#host.world;
+    const atMs = clock.monotonicMs() + afterMs;
     if (atMs >= this.#wakeAtMs) return;
-    clearTimeout(this.#wake);
+    this.#wake?.cancel();
     this.#wakeAtMs = atMs;
-    this.#wake = setTimeout(() => {
+    this.#wake = timers.after(afterMs, () => {
       this.#wakeAtMs = Number.POSITIVE_INFINITY;
       this.step({ type: 'tick' });
-    }, afterMs);
+    });
   }
 }

@@ -6,7 +6,7 @@
  * never close both.
  */
 import { SamerootError } from '../base/errors.ts';
-import type { Clock, Log, Random } from '../base/world.ts';
+import type { Timer, World } from '../base/world.ts';
 import type { Address, Channel, Transport } from '../net/transport.ts';
 import type { MessageOf } from '../wire/messages.ts';
 import { PeerLink, type LinkHost } from './peer-link.ts';
@@ -23,7 +23,7 @@ interface Target {
   reached: boolean;
   attempts: number;
   dialing: boolean;
-  timer: NodeJS.Timeout | undefined;
+  timer: Timer | undefined;
   nextRetryMs: number | undefined;
   error: SamerootError | undefined;
 }
@@ -31,9 +31,7 @@ interface Target {
 export interface PeersOptions {
   readonly transport: Transport;
   readonly host: Omit<LinkHost, 'opened' | 'closed'>;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
+  readonly world: World;
   readonly nodeId: string;
   /** The first message where an invitation has to be used. */
   readonly join: (channel: Channel) => MessageOf<'join'> | undefined;
@@ -107,14 +105,14 @@ export class Peers {
   moved(nodeId: string, address: string): void {
     for (const [key, target] of this.#targets) {
       if (target.nodeId !== nodeId || key === address) continue;
-      clearTimeout(target.timer);
+      target.timer?.cancel();
       this.#targets.delete(key);
     }
   }
 
   close(): void {
     this.#closed = true;
-    for (const target of this.#targets.values()) clearTimeout(target.timer);
+    for (const target of this.#targets.values()) target.timer?.cancel();
     for (const link of [...this.#links.values(), ...this.#greeting]) link.close();
   }
 
@@ -149,15 +147,15 @@ export class Peers {
 
   #retry(target: Target): void {
     if (this.#closed || target.timer !== undefined) return;
-    const pause = Math.min(RETRY_MS_MAX, RETRY_MS_FIRST * 2 ** Math.min(target.attempts, 10)) * (0.5 + this.#options.random.fraction());
+    const { clock, timers, random, log } = this.#options.world;
+    const pauseMs = Math.min(RETRY_MS_MAX, RETRY_MS_FIRST * 2 ** Math.min(target.attempts, 10)) * (0.5 + random.fraction());
     target.attempts++;
-    target.nextRetryMs = this.#options.clock.monotonicMs() + pause;
-    if (target.attempts === 5)
-      this.#options.log.warn('a peer can not be reached', { address: formatAddress(target.address), code: target.error?.code });
-    target.timer = setTimeout(() => {
+    target.nextRetryMs = clock.monotonicMs() + pauseMs;
+    if (target.attempts === 5) log.warn('a peer can not be reached', { address: formatAddress(target.address), code: target.error?.code });
+    target.timer = timers.after(pauseMs, () => {
       target.timer = undefined;
       void this.#dial(target);
-    }, pause);
+    });
   }
 
   #opened(link: PeerLink): boolean {

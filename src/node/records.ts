@@ -26,6 +26,7 @@ import type { ChunkStore } from '../store/chunk-store.ts';
 import * as keyspace from '../store/keyspace.ts';
 import type { Operation } from '../store/store.ts';
 import type { RecordValue } from './node-api.ts';
+import { dotText } from './versions.ts';
 
 const PREFIX = utf8('r/');
 const WRITE_AHEAD_BYTES: number = 4 * KIB * KIB;
@@ -180,26 +181,18 @@ export class Records {
   }
 }
 
-function dotsOf(entry: Entry | undefined): Dot[] {
+export function dotsOf(entry: Entry | undefined): Dot[] {
   return (entry?.versions ?? []).map(({ dot }) => dot);
 }
 
-function dotText(dot: Dot): string {
-  return `${dot.replica}-${dot.sequence}`;
-}
-
-function etagOf(entry: Entry): string {
-  return `"${dotsOf(entry).map(dotText).join('.')}"`;
-}
-
-function parseEtag(etag: string): Set<string> {
-  return new Set(etag.replaceAll('"', '').split('.'));
+export function etagOf(entry: Entry): string {
+  return dotsOf(entry).map(dotText).join('.');
 }
 
 /** A tag that names every version alive is current; one that misses any is stale. */
-function matches(entry: Entry | undefined, ifMatch: string | undefined): boolean {
+export function matches(entry: Entry | undefined, ifMatch: string | undefined): boolean {
   if (ifMatch === undefined) return true;
   if (ifMatch === '*') return view(entry).winner !== undefined;
-  const seen = parseEtag(ifMatch);
+  const seen = new Set(ifMatch.split('.'));
   return entry !== undefined && dotsOf(entry).every((dot) => seen.has(dotText(dot)));
 }

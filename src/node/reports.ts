@@ -8,6 +8,7 @@ import { walk } from '../tree/walk.ts';
 import { isMemberKey } from './members.ts';
 import type { DifferenceStatus, DiffResult, ListItem, ListResult, ValueStatus } from './node-api.ts';
 import type { Listing } from './peer-link.ts';
+import { bytesOf, keyText } from './versions.ts';
 
 export function listEntries(
   replica: Replica,
@@ -68,19 +69,10 @@ function difference(key: Uint8Array, here: Uint8Array | undefined, there: Uint8A
   const left = here === undefined ? undefined : valueStatus(decodeEntry(here));
   const right = there === undefined ? undefined : valueStatus(decodeEntry(there));
   const how = left === undefined ? 'only-there' : right === undefined ? 'only-here' : 'different';
-  return { key: nameOf(key), how, here: left, there: right, bytes: Math.max(left?.bytes ?? 0, right?.bytes ?? 0) };
-}
-
-function nameOf(key: Uint8Array): string {
-  return isMemberKey(key) ? `m/${toHex(key.subarray(2))}` : (fromUtf8(key) ?? toHex(key));
+  return { key: keyText(key), how, here: left, there: right, bytes: Math.max(left?.bytes ?? 0, right?.bytes ?? 0) };
 }
 
 function valueStatus(entry: Entry): ValueStatus {
   const value: Value = view(entry).winner?.version.value ?? { kind: 'deleted' };
   return { kind: value.kind, bytes: bytesOf(value), versions: entry.versions.length };
-}
-
-export function bytesOf(value: Value): number {
-  if (value.kind === 'file' || value.kind === 'blob') return value.bytes;
-  return value.kind === 'record' ? value.data.length : 0;
 }

@@ -12,6 +12,7 @@ import type { NodeOptions, NodeState, NodeStatus, PeerStatus, ProblemStatus } fr
 import type { PeerLink } from './peer-link.ts';
 import type { IntakeProblems } from './problems.ts';
 import type { Peers } from './peers.ts';
+import type { Returning } from './returning.ts';
 
 /** How many differing entries are counted exactly; beyond it the number is a lower bound. */
 const BEHIND_COUNT_MAX = 2_000;
@@ -25,6 +26,10 @@ export interface StatusParts {
   readonly confirmations: Confirmations;
   readonly problems: IntakeProblems;
   readonly clock: Clock;
+  readonly restored: boolean;
+  readonly returning: Returning | undefined;
+  /** Why this node takes part no more. */
+  readonly stopped: SamerootError | undefined;
 }
 
 export function nodeStatus(parts: StatusParts): NodeStatus {
@@ -63,13 +68,15 @@ export function nodeStatus(parts: StatusParts): NodeStatus {
     peers,
     errors: errorsOf(parts),
     addresses: { peer: address, http: undefined },
+    restored: parts.restored,
+    returning: parts.returning?.status,
   };
 }
 
 const DISK_TROUBLE: ReadonlySet<ErrorCode> = new Set(['DISK_FULL', 'IO_ERROR', 'FOLDER_MISSING', 'DATABASE_DAMAGED', 'FOLDER_READ_ONLY']);
 
 /** Cheap: asked on every commit. */
-export function nodeState({ body, problems, peers }: StatusParts): NodeState {
+export function nodeState({ body, problems, peers, returning }: StatusParts): NodeState {
   if (body === undefined) return 'alone';
   const { folder, replica, intake, landing } = body;
   if (folder.held !== undefined) return 'held';
@@ -78,8 +85,9 @@ export function nodeState({ body, problems, peers }: StatusParts): NodeState {
   if (folder.scanning) return 'scanning';
   const sessions = [...peers.links.values()].flatMap(({ session }) => session ?? []);
   if (sessions.length === 0) return 'alone';
-  if (sessions.every((session) => session.inSync) && intake.pending === 0 && !landing.unshown) return 'in-sync';
-  const busy = intake.pending > 0 || sessions.some((session) => session.busy);
+  const comingBack = returning?.done === false;
+  if (!comingBack && sessions.every((session) => session.inSync) && intake.pending === 0 && !landing.unshown) return 'in-sync';
+  const busy = comingBack || intake.pending > 0 || sessions.some((session) => session.busy);
   return busy || problems.list.length === 0 ? 'syncing' : 'behind';
 }
 
@@ -154,7 +162,7 @@ function troubleStatus(
   };
 }
 
-function errorsOf({ body, peers, problems, clock }: StatusParts): ProblemStatus[] {
+function errorsOf({ body, peers, problems, clock, stopped }: StatusParts): ProblemStatus[] {
   const now = new Date(clock.wallMs());
   const known = new Set((body?.members.list() ?? []).map((member) => member.address));
   const unreached = peers
@@ -163,7 +171,9 @@ function errorsOf({ body, peers, problems, clock }: StatusParts): ProblemStatus[
     .map(({ address, error, nextRetryMs }) =>
       problemOf(error!, address, now, nextRetryMs === undefined ? undefined : nextRetryMs - clock.monotonicMs()),
     );
-  const own = body?.folder.problem === undefined ? [] : [problemOf(body.folder.problem, undefined, now, undefined)];
+  const own = [stopped, stopped === body?.folder.problem ? undefined : body?.folder.problem].flatMap((error) =>
+    error === undefined ? [] : [problemOf(error, undefined, now, undefined)],
+  );
   const disk = (body?.folder.problems ?? []).map(({ path, code, message, sinceMs }) => ({
     code,
     path,

@@ -12,7 +12,7 @@ import { assert } from '../base/assert.ts';
 import { byteKey } from '../base/bytes.ts';
 import { messageOf } from '../base/errors.ts';
 import { ROOT_HISTORY_COUNT } from '../base/limits.ts';
-import type { Log } from '../base/world.ts';
+import { nextTurn, type World } from '../base/world.ts';
 import * as keyspace from '../store/keyspace.ts';
 import type { Operation } from '../store/store.ts';
 import type { Tree } from '../tree/page.ts';
@@ -26,15 +26,15 @@ const MEAN_PAGE_ITEMS = 24;
 
 export class Collector {
   readonly #replica: Replica;
-  readonly #log: Log;
+  readonly #world: Pick<World, 'timers' | 'log'>;
   readonly #heldTrees: () => readonly Tree[];
   #running: Promise<void> | undefined;
   #collecting = false;
   #closed = false;
 
-  constructor(replica: Replica, log: Log, heldTrees: () => readonly Tree[]) {
+  constructor(replica: Replica, world: Pick<World, 'timers' | 'log'>, heldTrees: () => readonly Tree[]) {
     this.#replica = replica;
-    this.#log = log;
+    this.#world = world;
     this.#heldTrees = heldTrees;
   }
 
@@ -44,8 +44,8 @@ export class Collector {
     if (this.#replica.pagesWritten < due || this.#running !== undefined || this.#closed) return;
     this.#running = this.collect()
       .then(
-        (swept) => this.#log.debug('pages collected', { swept }),
-        (error: unknown) => this.#log.warn('collecting pages failed', { error: messageOf(error) }),
+        (swept) => this.#world.log.debug('pages collected', { swept }),
+        (error: unknown) => this.#world.log.warn('collecting pages failed', { error: messageOf(error) }),
       )
       .finally(() => (this.#running = undefined));
   }
@@ -112,7 +112,7 @@ export class Collector {
       for (let item = 0; item < page.size; item++) open.push({ hash: page.hash(item), level: next.level - 1 });
       if (++inSlice >= SLICE_PAGES) {
         inSlice = 0;
-        await this.#pause();
+        await nextTurn(this.#world.timers);
         // Half a mark is no harm: nothing is swept any more.
         if (this.#closed) return;
       }
@@ -131,10 +131,6 @@ export class Collector {
       swept += operations.length;
     }
     return swept;
-  }
-
-  async #pause(): Promise<void> {
-    await new Promise((resolve) => setImmediate(resolve));
   }
 }
 

@@ -16,6 +16,7 @@ import type { Clock, Random } from '../base/world.ts';
 import { HybridClock, type Stamp } from '../entry/clock.ts';
 import { decodeEntry, encodeEntry, weighEntry } from '../entry/entry-codec.ts';
 import { write, type Dot, type Entry, type ReplicaId, type Value } from '../entry/entry.ts';
+import { decodeCut, EMPTY_CUT, encodeCut, joinCuts, type StableCut } from '../entry/stable-cut.ts';
 import * as keyspace from '../store/keyspace.ts';
 import type { Operation, Store } from '../store/store.ts';
 import { edit, type Change } from '../tree/edit.ts';
@@ -30,6 +31,11 @@ export interface Author {
   dot(): Dot;
   stamp(): Stamp;
   observe(stamp: Stamp): void;
+  /**
+   * May a value that is found where no entry is get a birth dot? Only while nothing was ever purged here: afterwards the
+   * key may have had an entry, and the same dot would name two writes.
+   */
+  readonly births: boolean;
 }
 
 export interface Mutation {
@@ -73,6 +79,7 @@ interface Prepared {
 const COMMIT_MUTATIONS_MAX = 50_000;
 const META_SHARE = 'share';
 const META_REPLICA = 'replica';
+const META_STABLE = 'stable';
 
 export class Replica {
   readonly store: Store;
@@ -89,6 +96,8 @@ export class Replica {
   #queue: (Waiting | Turn)[] = [];
   #running: Promise<void> | undefined;
   #failure: unknown;
+  #stopped: SamerootError | undefined;
+  #stable: StableCut;
 
   private constructor(store: Store, share: Share, id: ReplicaId, head: Head | undefined, clock: Clock) {
     this.store = store;
@@ -98,6 +107,8 @@ export class Replica {
     this.ranker = new Ranker({ salt: share.id, rankBits: share.rankBits, weigh: weighEntry });
     this.reader = new PageReader({ get: (hash) => store.get(keyspace.pageKey(hash)) });
     this.#clock = new HybridClock(() => clock.wallMs(), head?.stamp);
+    const cut = store.get(keyspace.metaKey(META_STABLE));
+    this.#stable = cut === undefined ? EMPTY_CUT : decodeCut(cut);
     this.#head = head ?? {
       tree: EMPTY_TREE,
       root: rootHash(EMPTY_TREE, this.parametersHash),
@@ -125,6 +136,12 @@ export class Replica {
       { durable: true },
     );
     return new Replica(store, share, toHex(id), undefined, clock);
+  }
+
+  /** Another id, that no other database has had, for a store that is an older copy. `rows` go into the same batch. */
+  static async changeId(store: Store, random: Random, rows: readonly Operation[] = []): Promise<void> {
+    const id = random.bytes(REPLICA_ID_BYTES);
+    await store.write([{ type: 'put', key: keyspace.metaKey(META_REPLICA), value: id }, ...rows], { durable: true });
   }
 
   /** @throws {SamerootError} `DATABASE_DAMAGED` if the store is not a complete replica */
@@ -190,6 +207,22 @@ export class Replica {
     return this.commit([{ key, next }]);
   }
 
+  /** The cut that this replica goes by: all that it covers is known here. Kept beside the tree that it is true of. */
+  get stable(): StableCut {
+    return this.#stable;
+  }
+
+  /** Goes by `cut` too from now on, also after a restart; false if that changes nothing. */
+  adopt(cut: StableCut): Promise<boolean> {
+    return this.alone(async () => {
+      const joined = joinCuts(this.#stable, cut);
+      if (joined === this.#stable) return false;
+      await this.store.write([{ type: 'put', key: keyspace.metaKey(META_STABLE), value: encodeCut(joined) }], { durable: true });
+      this.#stable = joined;
+      return true;
+    });
+  }
+
   /** Resolves when nothing is being committed. */
   async idle(): Promise<void> {
     while (this.#running !== undefined) await this.#running;
@@ -217,6 +250,12 @@ export class Replica {
   /** The error of the last commit, if it failed. */
   get failure(): unknown {
     return this.#failure;
+  }
+
+  /** Nothing is committed any more: every commit from now on fails with this. */
+  stop(error: SamerootError): void {
+    this.#stopped = error;
+    this.#failure = error;
   }
 
   #enqueue(item: Waiting | Turn): void {
@@ -250,6 +289,10 @@ export class Replica {
   }
 
   async #commitGroup(group: readonly Waiting[]): Promise<void> {
+    if (this.#stopped !== undefined) {
+      this.#refuse(group, this.#stopped);
+      return;
+    }
     let prepared: Prepared;
     try {
       prepared = this.#prepare(group);
@@ -299,6 +342,7 @@ export class Replica {
       dot: () => ({ replica: this.id, sequence: ++sequence }),
       stamp: () => this.#clock.now(),
       observe: (stamp) => this.#clock.observe(stamp),
+      births: this.#stable.sequences.size === 0,
     };
     const changed = new Map<string, { key: Uint8Array; entry: Entry | undefined; origin: string | undefined }>();
     const operations: Operation[] = [];

@@ -12,6 +12,7 @@
  */
 import { equalBytes } from '../base/bytes.ts';
 import { SamerootError, type ErrorCode } from '../base/errors.ts';
+import { decodeCut, EMPTY_CUT, encodeCut, type StableCut } from '../entry/stable-cut.ts';
 import type { PageReader, Tree } from '../tree/page.ts';
 import { diff } from '../tree/diff.ts';
 import type { EntryItem, InlineChunk, Message, MessageOf } from '../wire/messages.ts';
@@ -61,6 +62,8 @@ export type SessionEvent =
   /** Our head moved and is fully on disk; `local`: by writes of this host. */
   | { readonly type: 'head'; readonly head: SessionHead; readonly local: boolean }
   | { readonly type: 'applied'; readonly offer: number; readonly failed: boolean }
+  /** This host goes by this cut, and our head knows all that it covers. */
+  | { readonly type: 'stable'; readonly cut: StableCut }
   | { readonly type: 'tick' }
   /** List what differs, without merging. */
   | { readonly type: 'list' };
@@ -73,6 +76,8 @@ export type SessionEffect =
   | { readonly type: 'contains'; readonly root: Uint8Array }
   /** The peer contains this root of ours, durably and on its disk. */
   | { readonly type: 'confirmed'; readonly root: Uint8Array }
+  /** The peer goes by this cut: what it sends from now on is not older. */
+  | { readonly type: 'stable'; readonly cut: StableCut }
   | ({ readonly type: 'listed' } & Listed)
   | { readonly type: 'walked'; readonly messages: number }
   /** Send a `tick` event after this long. */
@@ -110,6 +115,9 @@ export class Session {
   #walkSentMark = 0;
   /** A stream from the peer failed or did not follow on what we contain: only equal roots or a walk can tell where we are. */
   #broken = false;
+  /** A cut that the peer is still to be told. */
+  #untold: StableCut | undefined;
+  #peerStable: StableCut = EMPTY_CUT;
   #nextWalk: number;
   #nextOffer = 1;
   #staleAtMs: number | undefined;
@@ -145,6 +153,11 @@ export class Session {
     return this.#peerRoot;
   }
 
+  /** The cut that the peer goes by, as it said on this connection. */
+  get peerStable(): StableCut {
+    return this.#peerStable;
+  }
+
   /** Something is on its way in either direction. */
   get busy(): boolean {
     return this.#walk !== undefined || this.#outgoing !== undefined || !this.#sending.empty || !this.#incoming.idle;
@@ -177,6 +190,9 @@ export class Session {
         break;
       case 'applied':
         this.#applied(event.offer, event.failed);
+        break;
+      case 'stable':
+        this.#untold = event.cut;
         break;
       case 'tick':
         // A timer may fire a little early: what was asked for is over, and what is still to come is asked for again.
@@ -247,6 +263,10 @@ export class Session {
         return;
       case 'grant':
         this.#sending.granted(message.bytes);
+        return;
+      case 'stable':
+        this.#peerStable = decodeCut(message.cut);
+        this.#emit({ type: 'stable', cut: this.#peerStable });
         return;
       case 'walk-request':
         this.#walkAsked();
@@ -404,6 +424,7 @@ export class Session {
       this.#sent = { root: walk.root, tree: walk.tree };
       return;
     }
+    this.#tellStable();
     const sent = this.#sent;
     if (sent === undefined || this.inSync || equalBytes(sent.root, this.#head.root)) return;
     if (this.#relayAtMs !== undefined && this.#relayAtMs > this.#nowMs) return;
@@ -419,6 +440,13 @@ export class Session {
       inline: (item) => this.#replica.inline(item, known.get(item)),
     });
     this.#sent = head;
+  }
+
+  /** Between streams, and with no walk under way: those read a tree that may be older than the cut. */
+  #tellStable(): void {
+    if (this.#untold === undefined) return;
+    this.#send({ type: 'stable', cut: encodeCut(this.#untold) });
+    this.#untold = undefined;
   }
 
   /** `known` is told what the peer has at the key of an item. */

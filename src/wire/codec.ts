@@ -15,6 +15,7 @@ import {
   CONTENT_BYTES_MAX,
   CONTENT_CHUNKS_MAX,
   CONTENT_ID_BYTES,
+  CUT_BYTES_MAX,
   DIGEST_BYTES,
   ENTRIES_PER_MESSAGE_MAX,
   ENTRY_BYTES_MAX,
@@ -183,6 +184,11 @@ const FORMS: { readonly [T in MessageType]: Form<T> } = {
     code: 15,
     pack: (m) => [m.id, m.gone],
     unpack: (f) => ({ type: 'fetched', id: f.whole(0xffff_ffff), gone: f.list(FETCH_ITEMS_MAX, (g) => g.whole(FETCH_ITEMS_MAX)) }),
+  },
+  stable: {
+    code: 16,
+    pack: (m) => [m.cut],
+    unpack: (f) => ({ type: 'stable', cut: f.bytes(CUT_BYTES_MAX) }),
   },
 };
 
@@ -364,6 +370,8 @@ class KeyReader {
   #next(orderMin: 0 | 1): Uint8Array {
     const shared = this.#reader.varint(this.#previous.length);
     const rest = this.#reader.sized(KEY_BYTES_MAX - shared);
+    // It shares all that it can, so one list of keys has one form.
+    if (shared < this.#previous.length && rest[0] === this.#previous[shared]) throw badMessage('a key that shares less than it could');
     this.#keyBytes += shared + rest.length;
     if (this.#keyBytes > WALK_LIST_KEY_BYTES_MAX) throw badMessage('too many long keys');
     const key = shared === 0 ? rest : Buffer.concat([this.#previous.subarray(0, shared), rest]);

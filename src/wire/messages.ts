@@ -75,6 +75,8 @@ export type Message =
   | { readonly type: 'refuse'; readonly code: string }
   | { readonly type: 'root'; readonly root: Uint8Array }
   | { readonly type: 'ack'; readonly root: Uint8Array }
+  /** The sender goes by this stable cut: no entry that it sends from now on is older than what the cut covers. */
+  | { readonly type: 'stable'; readonly cut: Uint8Array }
   /** Part of an entry stream. `base` in the first part; `root` in the last part. */
   | {
       readonly type: 'entries';

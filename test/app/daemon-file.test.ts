@@ -19,15 +19,15 @@ describe('node.json', () => {
     writeDaemonFile(folder, ours);
     expect(statSync(daemonFilePath(folder)).mode & 0o777).toBe(0o600);
     expect(readdirSync(join(folder, '.sameroot'))).toEqual(['node.json']);
-    expect(findDaemon(folder, '/')).toEqual(ours);
+    expect(findDaemon(folder, '/')).toEqual({ ...ours, folder });
   });
 
   it('is found from a folder below, but only if none was named', () => {
     const below = join(folder, 'a', 'b');
     mkdirSync(below, { recursive: true });
     writeDaemonFile(folder, ours);
-    expect(findDaemon(undefined, below)).toEqual(ours);
-    expect(findDaemon('..', join(folder, 'a'))).toEqual(ours);
+    expect(findDaemon(undefined, below)).toEqual({ ...ours, folder });
+    expect(findDaemon('..', join(folder, 'a'))).toEqual({ ...ours, folder });
     expect(() => findDaemon('.', below)).toThrow(expect.objectContaining({ code: 'NO_DAEMON' }));
   });
 

@@ -1,6 +1,17 @@
 /** A node in memory: answers what the tests set, and remembers what it was asked. Records are real, with ETags. */
 import { SamerootError } from '../../src/base/errors.ts';
 import type {
+  ConflictsResult,
+  ConflictStatus,
+  ResolveResult,
+  RestoreRequest,
+  RestoreResult,
+  TrashItem,
+  TrashResult,
+  VersionStatus,
+  WhyResult,
+} from '../../src/node/answers.ts';
+import type {
   DiffResult,
   Invite,
   ListItem,
@@ -51,6 +62,48 @@ export const STATUS: NodeStatus = {
   addresses: { peer: '127.0.0.1:7440', http: undefined },
 };
 
+export const VERSION: VersionStatus = {
+  id: '0123456789abcdef-7',
+  author: { replicaId: '0123456789abcdef', nodeId: 'bb'.repeat(32), name: 'host-b' },
+  found: false,
+  written: '2026-11-23T04:34:55.000Z',
+  kind: 'file',
+  bytes: 70_000,
+  mode: '644',
+  modified: '2026-11-23T04:34:50.000Z',
+  content: '00'.repeat(33),
+  name: 'n.txt',
+  shown: true,
+};
+
+export const COPY: VersionStatus = {
+  ...VERSION,
+  id: 'aaaaaaaaaaaaaaaa-3',
+  author: { replicaId: 'aaaaaaaaaaaaaaaa', nodeId: undefined, name: undefined },
+  name: 'n.conflict-20261123T043400Z-aaaaaaaa.txt',
+  shown: false,
+};
+
+export const WHY: WhyResult = {
+  key: 'f/n.txt',
+  state: 'present',
+  copyOf: undefined,
+  versions: [VERSION],
+  deletions: [],
+  disk: { kind: 'file', asKnown: true },
+  peers: [],
+  holds: [],
+  trash: [],
+};
+
+export const TRASHED: TrashItem = {
+  path: 'n.txt',
+  place: '.sameroot/trash/2026-11-23/n.txt',
+  day: '2026-11-23',
+  bytes: 70_000,
+  modified: '2026-11-20T00:00:00.000Z',
+};
+
 interface StoredRecord {
   readonly revision: number;
   readonly value: Uint8Array;
@@ -67,6 +120,15 @@ export class FakeNode implements NodeApi {
   scans = 0;
   inviteMs = 0;
   failure: Error | undefined;
+  conflictList: readonly ConflictStatus[] = [];
+  conflictsComplete = true;
+  /** Key, name to keep, ETag. */
+  resolved: readonly (string | undefined)[] = [];
+  story: WhyResult = WHY;
+  asked = '';
+  trashed: readonly TrashItem[] = [];
+  restoreRequest: RestoreRequest | undefined;
+  restoreResult: RestoreResult = { restored: [], skipped: [] };
 
   status(): NodeStatus {
     if (this.failure !== undefined) throw this.failure;
@@ -135,6 +197,40 @@ export class FakeNode implements NodeApi {
 
   async answerDeletes(answer: 'accept' | 'restore'): Promise<{ readonly paths: number }> {
     return { paths: answer === 'accept' ? 77 : 78 };
+  }
+
+  conflicts({ after, limit }: { readonly after: string | undefined; readonly limit: number }): ConflictsResult {
+    const left = this.conflictList.filter(({ key }) => after === undefined || key > after);
+    const items = left.slice(0, limit);
+    return { items, next: left.length > limit ? items.at(-1)!.key : undefined, complete: this.conflictsComplete };
+  }
+
+  async resolveConflict(key: string, keep: string, etag: string | undefined): Promise<ResolveResult> {
+    this.resolved = [key, keep, etag];
+    if (keep === 'nobody') throw new SamerootError('NOT_FOUND', `${key} has no version called "nobody"`);
+    return { key, kept: VERSION, dropped: 2 };
+  }
+
+  async why(key: string): Promise<WhyResult> {
+    this.asked = key;
+    return { ...this.story, key };
+  }
+
+  async trash(options: { readonly prefix: string; readonly after: string | undefined; readonly limit: number }): Promise<TrashResult> {
+    const matching = this.trashed.filter(({ path }) => path.startsWith(options.prefix));
+    const from = matching.findIndex(({ place }) => place === options.after) + 1;
+    const items = matching.slice(from, from + options.limit);
+    return { items, next: from + items.length < matching.length ? items.at(-1)!.place : undefined };
+  }
+
+  async restoreTrash(request: RestoreRequest): Promise<RestoreResult> {
+    this.restoreRequest = request;
+    return this.restoreResult;
+  }
+
+  async emptyTrash(): Promise<{ readonly files: number; readonly bytes: number }> {
+    this.trashed = [];
+    return { files: 2, bytes: 140_000 };
   }
 
   onChange(_listener: (event: NodeEvent) => void): () => void {

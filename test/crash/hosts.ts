@@ -4,24 +4,22 @@
  *
  * Everything waits by looking again until a generous deadline; nothing here measures speed.
  */
-import { execFile, spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { expect } from 'vitest';
 import type { NodeStatus } from '../../src/node/node-api.ts';
-import { contentsOf, someBytes } from '../node/cluster.ts';
+import { PathWatcher } from './path-watcher.ts';
 
 export const MIB: number = 1024 * 1024;
 /** For a test that hangs: other work may have the machine. */
 const DEADLINE_MS = 120_000;
 const PROGRAM = fileURLToPath(new URL('../../dist/app/main.js', import.meta.url));
-const WATCHER = fileURLToPath(new URL('./path-watcher.mjs', import.meta.url));
 
 /** `node.json`. */
 interface Daemon {
@@ -30,11 +28,29 @@ interface Daemon {
   readonly pid: number;
 }
 
+/** Arguments: URL, options of `fetch`. Prints an `Answer`. */
 const FETCH_SCRIPT = `
   const answer = await fetch(process.argv[1], JSON.parse(process.argv[2]));
-  console.log(await answer.text());
-  process.exitCode = answer.ok ? 0 : 1;
+  const { status, headers } = answer;
+  const siblings = Number(headers.get('sameroot-siblings') ?? 0);
+  console.log(JSON.stringify({ status, etag: headers.get('etag') ?? undefined, siblings, text: await answer.text() }));
 `;
+
+type Method = 'GET' | 'POST' | 'PUT';
+
+/** What the API answers; `etag` and `siblings` are those of a record. */
+export interface Answer {
+  readonly status: number;
+  readonly etag: string | undefined;
+  readonly siblings: number;
+  readonly text: string;
+}
+
+interface Question {
+  readonly method: Method;
+  readonly headers: Record<string, string>;
+  readonly body?: string;
+}
 
 /** What `start --json` prints. */
 interface Ready {
@@ -62,7 +78,7 @@ export class Host {
 
   /** Starts the process and returns at once. */
   spawn(...args: readonly string[]): void {
-    if (this.#isRunning) throw new Error('it still runs');
+    if (this.isRunning) throw new Error('it still runs');
     const start = [PROGRAM, 'start', this.folder, '--json', '--log-level', 'warn', '--settle', '50ms', '--min-free', '0'];
     const all = [...this.#prefix, process.execPath, ...start, '--listen', this.#listen, '--http', '127.0.0.1:0', ...args];
     const child = spawn(all[0]!, all.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -100,14 +116,14 @@ export class Host {
   }
 
   async #end(signal: NodeJS.Signals): Promise<void> {
-    if (!this.#isRunning) return;
+    if (!this.isRunning) return;
     const child = this.#child!;
     const exit = once(child, 'exit');
     child.kill(signal);
     await exit;
   }
 
-  get #isRunning(): boolean {
+  get isRunning(): boolean {
     return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
@@ -125,20 +141,43 @@ export class Host {
     }
   }
 
-  /** The API, with the token of node.json as a verb has it. */
-  async call<Answer>(method: 'GET' | 'POST', path: string, body?: unknown): Promise<Answer> {
-    const daemon = JSON.parse(readFileSync(join(this.folder, '.sameroot', 'node.json'), 'utf8')) as Daemon;
-    if (daemon.pid !== this.#child?.pid) throw new Error('the node.json of an earlier process');
-    const answer = await (this.#prefix.length === 0
-      ? fetchText(daemon, method, path, body)
-      : this.#fetchWithin(daemon, method, path, body));
-    return JSON.parse(answer) as Answer;
+  /**
+   * Runs a step while no thread of the process runs: what the step finds in the folder and what it does there is one for
+   * the process, which may be stopped at any point. A dead process is not in the way either.
+   */
+  async frozen<T>(step: () => T): Promise<T> {
+    for (;;) {
+      if (!this.isRunning) return step();
+      const child = this.#child!;
+      child.kill('SIGSTOP');
+      if (!standsStill(child.pid!)) {
+        await sleep(1);
+        continue;
+      }
+      try {
+        return step();
+      } finally {
+        child.kill('SIGCONT');
+      }
+    }
   }
 
-  /** A network name space has a loopback of its own: the request is made by a process within. */
-  async #fetchWithin(daemon: Daemon, method: string, path: string, body: unknown): Promise<string> {
-    const options = { method, headers: headersOf(daemon.token), ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
-    return this.runWithin(FETCH_SCRIPT, `${daemon.http}${path}`, JSON.stringify(options));
+  async call<Result>(method: 'GET' | 'POST', path: string, body?: unknown): Promise<Result> {
+    const { status, text } = await this.ask(method, path, body === undefined ? undefined : JSON.stringify(body));
+    if (status >= 300) throw new Error(`${path}: ${text}`);
+    return JSON.parse(text) as Result;
+  }
+
+  /** The API, with the token of node.json as a verb has it. */
+  async ask(method: Method, path: string, body?: string, headers: Record<string, string> = {}): Promise<Answer> {
+    const daemon = JSON.parse(readFileSync(join(this.folder, '.sameroot', 'node.json'), 'utf8')) as Daemon;
+    if (daemon.pid !== this.#child?.pid) throw new Error('the node.json of an earlier process');
+    const all = { authorization: `Bearer ${daemon.token}`, 'content-type': 'application/json', ...headers };
+    const question: Question = { method, headers: all, ...(body === undefined ? {} : { body }) };
+    const url = `${daemon.http}${path}`;
+    if (this.#prefix.length === 0) return askHere(url, question);
+    // A network name space has a loopback of its own: a process within asks.
+    return JSON.parse(await this.runWithin(FETCH_SCRIPT, url, JSON.stringify(question))) as Answer;
   }
 
   /** Runs a script, an ES module, where the host is. Resolves to its output. */
@@ -148,19 +187,39 @@ export class Host {
   }
 }
 
-function headersOf(token: string): Record<string, string> {
-  return { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
-}
-
-function fetchText(daemon: Daemon, method: string, path: string, body: unknown): Promise<string> {
+function askHere(url: string, { body, ...options }: Question): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const outgoing = request(`${daemon.http}${path}`, { method, headers: headersOf(daemon.token), agent: false });
+    const outgoing = request(url, { ...options, agent: false });
     outgoing.on('error', reject);
     outgoing.on('response', (answer) => {
-      text(answer).then((all) => ((answer.statusCode ?? 500) < 300 ? resolve(all) : reject(new Error(`${path}: ${all}`))), reject);
+      const { statusCode: status = 500, headers } = answer;
+      const siblings = Number(headers['sameroot-siblings'] ?? 0);
+      text(answer).then((all) => resolve({ status, etag: headers.etag, siblings, text: all }), reject);
     });
-    outgoing.end(body === undefined ? undefined : JSON.stringify(body));
+    outgoing.end(body);
   });
+}
+
+/** All threads of the process are stopped, or gone. */
+function standsStill(pid: number): boolean {
+  const stateOf = (thread: string): string => {
+    const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'latin1');
+    return stat[stat.lastIndexOf(')') + 2]!;
+  };
+  try {
+    return readdirSync(`/proc/${pid}/task`).every((thread) => 'TtZX'.includes(stateOf(thread)));
+  } catch {
+    // One has just ended: look again, unless it was the last.
+    return !isThere(pid);
+  }
+}
+
+function isThere(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }
 
 async function readyOf(child: ChildProcess, errors: () => string): Promise<Ready> {
@@ -179,18 +238,14 @@ export class Site implements AsyncDisposable {
   readonly #watchers: PathWatcher[] = [];
 
   host(name: string, prefix: readonly string[] = [], ip?: string): Host {
-    const host = new Host(join(this.base, name), prefix, ip);
-    this.#hosts.push(host);
-    return host;
+    return this.hostAt(join(this.base, name), prefix, ip);
   }
 
-  /** Two hosts: `b` has joined `a`, both have their addresses, and nothing is in the folders. */
-  async pair(): Promise<readonly [a: Host, b: Host]> {
-    const [a, b] = [this.host('a'), this.host('b')];
-    await a.start();
-    await b.start(...(await a.joinArguments()));
-    await converged(a, b);
-    return [a, b];
+  /** `folder`: an absolute path. */
+  hostAt(folder: string, prefix: readonly string[] = [], ip?: string): Host {
+    const host = new Host(folder, prefix, ip);
+    this.#hosts.push(host);
+    return host;
   }
 
   /** Begins to look at a path, over and over, from a process of its own. */
@@ -207,33 +262,6 @@ export class Site implements AsyncDisposable {
     for (const watcher of this.#watchers) watcher.child.kill('SIGKILL');
     await Promise.all(this.#hosts.map((host) => host.kill()));
     rmSync(this.base, { recursive: true, force: true });
-  }
-}
-
-/** What a reader of the path saw: `test/crash/path-watcher.mjs`. */
-export interface Seen {
-  readonly looks: number;
-  readonly present: number;
-  readonly compared: number;
-  /** What must not be: a torn file, or none where there must be one. */
-  readonly wrong: readonly string[];
-}
-
-class PathWatcher {
-  readonly child: ChildProcess;
-  readonly looking: Promise<unknown>;
-  readonly #out: Promise<string>;
-
-  constructor(path: string, allowed: readonly string[], mayBeAbsent: boolean) {
-    this.child = spawn(process.execPath, [WATCHER, path, String(mayBeAbsent), ...allowed], { stdio: ['pipe', 'pipe', 'pipe'] });
-    this.looking = once(this.child.stderr!, 'data');
-    this.#out = text(this.child.stdout!);
-  }
-
-  /** Ends it after one more look. */
-  async seen(): Promise<Seen> {
-    this.child.stdin!.end();
-    return JSON.parse(await this.#out) as Seen;
   }
 }
 
@@ -255,59 +283,8 @@ export async function until(
   }
 }
 
-/** Both have taken in what is on their disks, are in sync with each other, and of one root. */
-export async function converged(...hosts: readonly Host[]): Promise<readonly NodeStatus[]> {
-  let statuses: readonly (NodeStatus | undefined)[] = [];
-  const look = async (): Promise<readonly (NodeStatus | undefined)[]> => (statuses = await Promise.all(hosts.map((host) => host.status())));
-  await until(
-    'the API answers',
-    async () => (await look()).every((status) => status !== undefined && status.shareId !== ''),
-    () => [statuses, hosts.map(({ errors }) => errors)],
-  );
-  for (const host of hosts) await host.call('POST', '/v1/scan');
-  await until(
-    'one root',
-    async () => {
-      const all = await look();
-      return all.every(
-        (status) => status?.state === 'in-sync' && status.root === all[0]!.root && status.peers.some((peer) => peer.connected),
-      );
-    },
-    () => [statuses, hosts.map(({ errors }) => errors)],
-  );
-  return statuses as readonly NodeStatus[];
-}
-
-/** One root; `diff -r` finds nothing, nor do modes and times differ; no conflict copies, no problems. Returns the paths. */
-export async function expectSame(a: Host, b: Host): Promise<string[]> {
-  const statuses = await converged(a, b);
-  const { status, stdout, stderr } = spawnSync('diff', ['-r', '--no-dereference', '-x', '.sameroot', a.folder, b.folder], {
-    encoding: 'utf8',
-  });
-  expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: '', stderr: '' });
-  const [inA, inB] = [contentsOf(a.folder), contentsOf(b.folder)];
-  expect(inB).toEqual(inA);
-  const paths = Object.keys(inA);
-  expect(paths.filter((path) => path.includes('.conflict-'))).toEqual([]);
-  for (const { conflicts, errors } of statuses) expect({ conflicts, errors }).toEqual({ conflicts: 0, errors: [] });
-  return paths;
-}
-
 export function write(host: Host, path: string, bytes: string | Uint8Array): void {
   const whole = join(host.folder, path);
   mkdirSync(dirname(whole), { recursive: true });
   writeFileSync(whole, bytes);
-}
-
-export function receivedBytes(status: NodeStatus): number {
-  return status.peers.reduce((sum, peer) => sum + peer.receivedBytes, 0);
-}
-
-/** `count` numbers below 1 that look random; printed with its seed so that a failure can be repeated: `SAMEROOT_SEED`. */
-export function seededFractions(test: string, count: number): number[] {
-  const seed = Number(process.env['SAMEROOT_SEED'] ?? Date.now() % 1_000_000);
-  const words = someBytes(4 * (count + 8), seed);
-  const fractions = Array.from({ length: count }, (_, index) => words.readUInt32LE(4 * (index + 8)) / 2 ** 32);
-  console.log(`${test}: SAMEROOT_SEED=${seed}`);
-  return fractions;
 }

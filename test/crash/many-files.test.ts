@@ -3,7 +3,9 @@ import { readdirSync, renameSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { someBytes } from '../node/cluster.ts';
-import { converged, expectSame, receivedBytes, seededFractions, Site, sleep, until, write, type Host } from './hosts.ts';
+import { converged, expectSame, receivedBytes, startPair } from './checks.ts';
+import { seededFractions } from './choices.ts';
+import { Site, sleep, until, write, type Host } from './hosts.ts';
 
 const FILES = 3_000;
 const FOLDERS = 30;
@@ -37,7 +39,7 @@ describe('3,000 small files', () => {
   test('either side is killed while they are on their way', { timeout: TIMEOUT_MS }, async () => {
     await using site = new Site();
     const fractions = seededFractions('kill during small files', 5);
-    const [a, b] = await site.pair();
+    const [a, b] = await startPair(site);
     writeFiles(a, 'many');
     // At any moment, by the clock: while they are read here, on the wire, being shown there.
     for (const [index, fraction] of fractions.slice(0, 4).entries()) {
@@ -58,7 +60,7 @@ describe('3,000 small files', () => {
   test('the receiver is killed as soon as some are shown', { timeout: TIMEOUT_MS }, async () => {
     await using site = new Site();
     const fractions = seededFractions('kill while files are shown', 2);
-    const [a, b] = await site.pair();
+    const [a, b] = await startPair(site);
     writeFiles(a, 'many');
     for (const [index, fraction] of fractions.entries()) {
       const wanted = ((index + fraction) / 2) * FILES;
@@ -78,7 +80,7 @@ describe('3,000 small files', () => {
 test('a folder of 3,000 files is renamed, and either side is killed meanwhile', { timeout: TIMEOUT_MS }, async () => {
   await using site = new Site();
   const [first, second, third, fourth, fifth] = seededFractions('kill during a rename', 5) as [number, number, number, number, number];
-  const [a, b] = await site.pair();
+  const [a, b] = await startPair(site);
   writeFiles(a, 'at-0');
   await converged(a, b);
   const rounds: readonly { readonly victim: Host; readonly moment: (now: string) => Promise<void> }[] = [

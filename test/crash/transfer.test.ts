@@ -7,7 +7,9 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { FETCH_WINDOW_BYTES } from '../../src/base/limits.ts';
 import { someBytes } from '../node/cluster.ts';
-import { converged, expectSame, MIB, receivedBytes, seededFractions, Site, sleep, until, write, type Host } from './hosts.ts';
+import { converged, expectSame, receivedBytes, startPair } from './checks.ts';
+import { seededFractions } from './choices.ts';
+import { MIB, Site, sleep, until, write, type Host } from './hosts.ts';
 
 const BYTES = Number(process.env['SAMEROOT_CRASH_BYTES'] ?? 128 * MIB);
 /** What a transfer costs besides its chunks: entries, list pages, frames. */
@@ -63,7 +65,7 @@ describe('a large file', () => {
   test('the receiver is killed again and again: what was verified is not fetched again', { timeout: TIMEOUT_MS }, async () => {
     await using site = new Site();
     const [early, ...fractions] = seededFractions('kill the receiver', 4);
-    const [a, b] = await site.pair();
+    const [a, b] = await startPair(site);
     const bytes = someBytes(BYTES, 1);
     const watcher = await site.watch(join(b.folder, 'large.bin'), [bytes], true);
     place(a, bytes);
@@ -95,7 +97,7 @@ describe('a large file', () => {
   test('the sender is killed again and again', { timeout: TIMEOUT_MS }, async () => {
     await using site = new Site();
     const [early, ...fractions] = seededFractions('kill the sender', 3);
-    const [a, b] = await site.pair();
+    const [a, b] = await startPair(site);
     const bytes = someBytes(BYTES, 2);
     const watcher = await site.watch(join(b.folder, 'large.bin'), [bytes], true);
     place(a, bytes);
@@ -122,7 +124,7 @@ describe('a large file', () => {
   test('a new version of a file that is there: old or new, never absent, never between', { timeout: TIMEOUT_MS }, async () => {
     await using site = new Site();
     const fractions = seededFractions('kill during an overwrite', 2);
-    const [a, b] = await site.pair();
+    const [a, b] = await startPair(site);
     const [before, after] = [someBytes(BYTES / 4, 3), someBytes(BYTES, 4)];
     place(a, before);
     await converged(a, b);

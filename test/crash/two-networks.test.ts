@@ -8,7 +8,9 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { loadIdentity } from '../../src/net/identity.ts';
 import { someBytes } from '../node/cluster.ts';
-import { expectSame, MIB, receivedBytes, seededFractions, Site, sleep, until, write, type Host } from './hosts.ts';
+import { expectSame, receivedBytes } from './checks.ts';
+import { seededFractions } from './choices.ts';
+import { MIB, Site, sleep, until, write, type Host } from './hosts.ts';
 
 const LONG = process.env['SAMEROOT_LONG'] === '1';
 const BYTES = 128 * MIB;

@@ -31,6 +31,47 @@ describe('hybrid clock', () => {
     );
   });
 
+  test('goes on from its mark, over restarts, clocks that jump by hours, and stamps that are refused', () => {
+    const HOUR_MS = 3_600_000;
+    const jump = fc.record({ type: fc.constant('jump' as const), byMs: fc.integer({ min: -4 * HOUR_MS, max: 4 * HOUR_MS }) });
+    const remote = fc.record({
+      type: fc.constant('observe' as const),
+      aheadMs: fc.integer({ min: -4 * HOUR_MS, max: 4 * HOUR_MS }),
+      counter: fc.constantFrom(0, 0xffff),
+    });
+    const others = fc.constantFrom({ type: 'now' as const }, { type: 'restart' as const });
+    const outcomes = { given: 0, behind: 0, refused: 0, restarts: 0 };
+    fc.assert(
+      fc.property(fc.array(fc.oneof(jump, remote, others, others), { maxLength: 40, size: 'max' }), (events) => {
+        let wallMs = 1_795_408_495_123;
+        let clock = new HybridClock(() => wallMs);
+        let high: Stamp = clock.high;
+        for (const event of events) {
+          if (event.type === 'jump') wallMs += event.byMs;
+          else if (event.type === 'restart') {
+            clock = new HybridClock(() => wallMs, { ...clock.high });
+            outcomes.restarts++;
+          } else if (event.type === 'observe') {
+            const stamp = { wallMs: wallMs + event.aheadMs, counter: event.counter };
+            const code = codeOf(() => clock.observe(stamp));
+            expect(code).toBe(event.aheadMs > CLOCK_AHEAD_MS_MAX ? 'CLOCK_AHEAD' : undefined);
+            if (code !== undefined) outcomes.refused++;
+            else if (compareStamps(stamp, high) > 0) high = stamp;
+          } else {
+            const stamp = clock.now();
+            expect(compareStamps(stamp, high)).toBeGreaterThan(0);
+            outcomes.given++;
+            if (wallMs < high.wallMs) outcomes.behind++;
+            high = stamp;
+          }
+          expect(clock.high).toEqual(high);
+        }
+      }),
+      { numRuns: 500 },
+    );
+    expect(Math.min(...Object.values(outcomes))).toBeGreaterThan(100);
+  });
+
   test('follows the wall clock while that goes forward', () => {
     let wallMs = 1000;
     const clock = new HybridClock(() => wallMs);

@@ -13,6 +13,7 @@ import { hash } from '../../src/content/hash.ts';
 import { birth, covers, equalEntries, merge, retire, write, type Entry, type Value } from '../../src/entry/entry.ts';
 import { decodeEntry, encodeEntry, weighEntry } from '../../src/entry/entry-codec.ts';
 import { view } from '../../src/entry/view.ts';
+import { mutated, mutations } from '../base/mutated.ts';
 import { codeOf } from '../content/code-of.ts';
 import { expectVectors } from '../vectors/vector-file.ts';
 import { anyEntry, plainEntry } from './history.ts';
@@ -52,20 +53,9 @@ describe('entry codec', () => {
   test('any bytes are refused, or are the encoding of what they decode to', () => {
     let accepted = 0;
     let refused = 0;
-    const mutation = fc.record({
-      at: fc.nat(),
-      flip: fc.integer({ min: 1, max: 255 }),
-      cut: fc.nat(20),
-      add: fc.uint8Array({ maxLength: 2 }),
-    });
     fc.assert(
-      fc.property(anyEntry, fc.array(mutation, { minLength: 1, maxLength: 3 }), (entry, mutations) => {
-        let bytes = Uint8Array.from(encodeEntry(entry));
-        for (const { at, flip, cut, add } of mutations) {
-          bytes[at % bytes.length]! ^= flip;
-          if (cut === 0) bytes = bytes.slice(0, -1);
-          if (cut === 1) bytes = Uint8Array.from([...bytes, ...add]);
-        }
+      fc.property(anyEntry, mutations, (entry, changes) => {
+        const bytes = mutated(encodeEntry(entry), changes);
         let decoded: Entry;
         try {
           decoded = decodeEntry(bytes);

@@ -16,6 +16,7 @@ import {
   type ReplicaId,
   type Value,
 } from '../../src/entry/entry.ts';
+import { decodeEntry, encodeEntry } from '../../src/entry/entry-codec.ts';
 import { view } from '../../src/entry/view.ts';
 import { codeOf } from '../content/code-of.ts';
 import { anyValue, fewValues, History, nameOf, plainEntry, steps } from './history.ts';
@@ -190,6 +191,54 @@ describe('merge', () => {
       }),
       { numRuns: 500 },
     );
+  });
+
+  test('is monotone: who knows more before it knows more after it', () => {
+    let more = 0;
+    fc.assert(
+      fc.property(threeStates, ([a, b, c]) => {
+        const both = merge(a, b);
+        for (const [small, large] of [
+          [a, both],
+          [b, both],
+          [a, b],
+        ] as const) {
+          if (!contains(large, small)) continue;
+          expect(contains(merge(large, c), merge(small, c))).toBe(true);
+          expect(contains(merge(c, large), merge(c, small))).toBe(true);
+          if (!contains(small, large)) more++;
+        }
+      }),
+      { numRuns: 500 },
+    );
+    expect(more).toBeGreaterThan(300);
+  });
+
+  test('comes to one entry and one view, in whatever order and however often states arrive', () => {
+    let conflicts = 0;
+    fc.assert(
+      fc.property(steps(fewValues), fc.infiniteStream(fc.nat()), (plan, random) => {
+        const history = new History(plan);
+        const { states } = history;
+        if (states.length === 0) return;
+        const pick = (): Entry => states[random.next().value % states.length]!;
+        const shuffled = states
+          .map((state) => ({ state, order: random.next().value }))
+          .sort((x, y) => x.order - y.order)
+          .map(({ state }) => state);
+        // What is on its way may have been merged on its way, and what arrived arrives again.
+        let joined: Entry | undefined;
+        for (const state of shuffled) joined = merge(merge(joined, random.next().value % 2 === 0 ? merge(pick(), state) : state), pick());
+        history.exchangeAll(0);
+        const reference = history.entries[0]!;
+        expect(plainEntry(joined!)).toEqual(plainEntry(reference));
+        expect(view(joined)).toEqual(view(reference));
+        expect(view(decodeEntry(encodeEntry(joined!)))).toEqual(view(decodeEntry(encodeEntry(reference))));
+        if (view(joined).others.length > 0) conflicts++;
+      }),
+      { numRuns: 300 },
+    );
+    expect(conflicts).toBeGreaterThan(50);
   });
 
   test('makes all replicas and their views equal once all is exchanged', () => {

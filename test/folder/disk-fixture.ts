@@ -2,16 +2,20 @@
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, lstatSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { realTimers } from '../../src/app/real-world.ts';
 import { byteKey } from '../../src/base/bytes.ts';
 import { silentLog, type Clock } from '../../src/base/world.ts';
 import { makeGear, nextCut } from '../../src/content/chunker.ts';
 import { ContentListBuilder, contentLevel, type ChunkRef, type ContentId } from '../../src/content/content-list.ts';
 import { hash } from '../../src/content/hash.ts';
 import { write, type Dot, type Entry, type Value } from '../../src/entry/entry.ts';
-import { DiskThread } from '../../src/folder/disk-thread.ts';
+import type { DiskAccess } from '../../src/folder/disk.ts';
+import type { DiskThread } from '../../src/folder/disk-thread.ts';
 import { PathGate } from '../../src/folder/gate.ts';
 import { Materialiser } from '../../src/folder/materialise.ts';
 import { fileKey } from '../../src/folder/paths.ts';
+import { RealDiskAccess } from '../../src/folder/real-disk.ts';
+import { Standing } from '../../src/folder/standing.ts';
 import { Staging } from '../../src/folder/staging.ts';
 import { Trash } from '../../src/folder/trash.ts';
 import { Replica, type Mutation } from '../../src/replica/replica.ts';
@@ -74,6 +78,7 @@ class DyingStore implements Store {
 export class Fixture {
   readonly root: string;
   readonly clock = new TestClock();
+  readonly access: DiskAccess = new RealDiskAccess();
   readonly thread: DiskThread;
   readonly gate = new PathGate();
   store: Store;
@@ -81,6 +86,7 @@ export class Fixture {
   staging!: Staging;
   trash!: Trash;
   materialiser!: Materialiser;
+  readonly standing = new Standing();
   #sequence = 0;
 
   private constructor(root: string, thread: DiskThread, store: Store) {
@@ -100,12 +106,13 @@ export class Fixture {
   async open(store: Store): Promise<void> {
     this.store = store;
     this.replica = Replica.open(store, this.clock);
-    const { root, clock, thread: writeThread, gate, replica } = this;
+    const { root, clock, access, thread: writeThread, gate, replica } = this;
+    const timers = realTimers;
     const minFreeBytes = 0;
-    this.staging = await Staging.open({ root, writeThread, clock, minFreeBytes }, await Materialiser.wantedContents(replica));
-    this.trash = new Trash({ root, store, writeThread, clock, log: silentLog, maxBytes: undefined });
+    this.staging = await Staging.open({ root, access, writeThread, clock, minFreeBytes }, await Materialiser.wantedContents(replica));
+    this.trash = new Trash({ root, store, access, writeThread, clock, log: silentLog, maxBytes: undefined });
     const { staging, trash } = this;
-    this.materialiser = new Materialiser({ root, replica, staging, trash, gate, writeThread, clock, log: silentLog, minFreeBytes });
+    this.materialiser = new Materialiser({ root, replica, staging, trash, gate, access, writeThread, clock, timers, log: silentLog, standing: this.standing });
   }
 
   /** As after a kill: `run` dies at its write number `writes` to the database, the disk stays as it is then. */

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { array, assert, constantFrom, integer, property, string, tuple } from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { realDisk } from '../../src/folder/real-disk.ts';
 import { compareText, FolderWalk, WALK_KINDS } from '../../src/folder/folder-walk.ts';
 import { IgnoreRules, NO_RULES } from '../../src/folder/ignore.ts';
 import { comparePaths } from '../../src/folder/paths.ts';
@@ -65,7 +66,7 @@ describe('FolderWalk', () => {
         rmSync(root, { recursive: true, force: true });
         mkdirSync(root);
         fill(files);
-        expect(walkAll(new FolderWalk(root, NO_RULES), max).paths).toEqual(pathsOnDisk(root));
+        expect(walkAll(new FolderWalk(realDisk, root, NO_RULES), max).paths).toEqual(pathsOnDisk(root));
       }),
       { numRuns: 60 },
     );
@@ -79,7 +80,7 @@ describe('FolderWalk', () => {
         fill(files);
         const scopes = disjointPaths(starts.map((names) => names.join('/')));
         const wanted = pathsOnDisk(root).filter((path) => scopes.some((scope) => path === scope || path.startsWith(`${scope}/`)));
-        expect(walkAll(new FolderWalk(root, NO_RULES, scopes), 3).paths).toEqual(wanted);
+        expect(walkAll(new FolderWalk(realDisk, root, NO_RULES, scopes), 3).paths).toEqual(wanted);
       }),
       { numRuns: 60 },
     );
@@ -87,7 +88,7 @@ describe('FolderWalk', () => {
 
   it('leaves out our own folder, and what is ignored; that of a share inside is reported', () => {
     fill([['.sameroot', 'db'], ['x', '.sameroot', 'y'], ['skip', 'in'], ['a.o']]);
-    const { paths, problems } = walkAll(new FolderWalk(root, new IgnoreRules('skip/\n*.o')), 10);
+    const { paths, problems } = walkAll(new FolderWalk(realDisk, root, new IgnoreRules('skip/\n*.o')), 10);
     expect(paths).toEqual(['x']);
     expect(problems).toEqual({ 'x/.sameroot': 'FOLDER_NESTED' });
   });
@@ -95,9 +96,9 @@ describe('FolderWalk', () => {
   it('does not follow links, not even on the way to a start', () => {
     fill([['real', 'in']]);
     symlinkSync('real', join(root, 'link'));
-    expect(walkAll(new FolderWalk(root, NO_RULES), 10).paths).toEqual(['link', 'real', 'real/in']);
-    expect(walkAll(new FolderWalk(root, NO_RULES, ['link/in']), 10).paths).toEqual([]);
-    const slice = new FolderWalk(root, NO_RULES, ['link']).slice(10);
+    expect(walkAll(new FolderWalk(realDisk, root, NO_RULES), 10).paths).toEqual(['link', 'real', 'real/in']);
+    expect(walkAll(new FolderWalk(realDisk, root, NO_RULES, ['link/in']), 10).paths).toEqual([]);
+    const slice = new FolderWalk(realDisk, root, NO_RULES, ['link']).slice(10);
     expect(WALK_KINDS[slice.kinds[0]!]).toBe('symlink');
   });
 
@@ -112,7 +113,7 @@ describe('FolderWalk', () => {
       process.chdir('d'.repeat(240));
     }
     process.chdir(before);
-    const { paths, problems } = walkAll(new FolderWalk(root, NO_RULES), 100);
+    const { paths, problems } = walkAll(new FolderWalk(realDisk, root, NO_RULES), 100);
     expect(paths).toContain('really\ufffdso');
     expect(problems['pipe']).toBe('FILE_KIND');
     expect(Object.values(problems)).toContain('NAME_NOT_UTF8');
@@ -124,13 +125,13 @@ describe('FolderWalk', () => {
   it.skipIf(process.getuid?.() === 0)('reports a folder that can not be read', () => {
     fill([['closed', 'in'], ['open']]);
     chmodSync(join(root, 'closed'), 0);
-    const { paths, problems } = walkAll(new FolderWalk(root, NO_RULES), 10);
+    const { paths, problems } = walkAll(new FolderWalk(realDisk, root, NO_RULES), 10);
     chmodSync(join(root, 'closed'), 0o700);
     expect(paths).toEqual(['closed', 'open']);
     expect(problems).toEqual({ closed: 'FILE_UNREADABLE' });
   });
 
   it('does not take a missing top for an empty one', () => {
-    expect(() => new FolderWalk(join(root, 'nowhere'), NO_RULES)).toThrow(expect.objectContaining({ code: 'FOLDER_MISSING' }));
+    expect(() => new FolderWalk(realDisk, join(root, 'nowhere'), NO_RULES)).toThrow(expect.objectContaining({ code: 'FOLDER_MISSING' }));
   });
 });

@@ -14,6 +14,15 @@ describe('IgnoreRules', () => {
     expect(rules.ignores('a/top', false)).toBe(false);
   });
 
+  it('names the rule that decides: the last that matches, of the path or of a folder above it', () => {
+    const rules = new IgnoreRules('# notes\n*.tmp\r\nbuild/\n!keep.tmp\n*.tmp\n');
+    expect(rules.ruleFor('a/b.tmp', false)).toEqual({ line: 5, rule: '*.tmp' });
+    expect(rules.ruleFor('a/build/deep/x', false)).toEqual({ line: 3, rule: 'build/' });
+    expect(rules.ruleFor('a/build', false)).toBeUndefined();
+    expect(new IgnoreRules('*').ruleFor('.samerootignore', false)).toBeUndefined();
+    expect(new IgnoreRules('').ruleFor('a', false)).toBeUndefined();
+  });
+
   it('never ignores the file with the rules', () => {
     const rules = new IgnoreRules('*');
     expect(rules.ignores('.samerootignore', false)).toBe(false);

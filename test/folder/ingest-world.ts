@@ -1,22 +1,24 @@
 /** A real temporary folder with a replica in memory and the read jobs run in place, as a thread would run them. */
+import { Standing } from '../../src/folder/standing.ts';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { silentLog, type Clock, type Random } from '../../src/base/world.ts';
+import { realClock, realTimers } from '../../src/app/real-world.ts';
+import { silentLog, type Random } from '../../src/base/world.ts';
 import type { Entry } from '../../src/entry/entry.ts';
 import { PathGate } from '../../src/folder/gate.ts';
 import { Ingest, type IngestOptions } from '../../src/folder/ingest.ts';
+import { errorOf } from '../../src/folder/job-failure.ts';
 import { openMarker } from '../../src/folder/marker.ts';
 import { fileKey, pathOfKey } from '../../src/folder/paths.ts';
 import { getPlaced, type Placed } from '../../src/folder/placed.ts';
-import { readJobs, type ReadThread } from '../../src/folder/read-jobs.ts';
+import { answer, makeJobs, type JobReply, type ReadThread } from '../../src/folder/disk-jobs.ts';
+import { RealDiskAccess, realDisk } from '../../src/folder/real-disk.ts';
 import { takeTransfer } from '../../src/folder/transfer.ts';
 import { Replica } from '../../src/replica/replica.ts';
 import { createShare, type Share } from '../../src/replica/share.ts';
 import { MemoryStore } from '../../src/store/memory-store.ts';
 import { walk } from '../../src/tree/walk.ts';
-
-export const realClock: Clock = { wallMs: () => Date.now(), monotonicMs: () => performance.now() };
 
 /** Different bytes at each call, the same in each run. */
 export function seededRandom(seed: number): Random {
@@ -25,16 +27,19 @@ export function seededRandom(seed: number): Random {
   return { bytes: (count) => Uint8Array.from({ length: count }, () => next() >>> 24), fraction: () => next() / 2 ** 32 };
 }
 
-/** Jobs run at once, their answers are cloned and their buffers moved like between threads. */
+/** Jobs run at once; what goes in and out is cloned, and their buffers are moved, like between threads. */
 export function inlineThread(): ReadThread & { readonly jobs: string[] } {
   const jobs: string[] = [];
+  const table = makeJobs(realDisk, realClock);
   return {
     jobs,
     call: async (name, input) => {
       jobs.push(name);
       await Promise.resolve();
-      const output = (readJobs[name] as (input: unknown) => unknown)(structuredClone(input));
-      return structuredClone(output, { transfer: takeTransfer() }) as never;
+      const reply: JobReply = answer(table, structuredClone({ id: 1, name, input }));
+      const { output, error } = structuredClone(reply, { transfer: takeTransfer() });
+      if (error !== undefined) throw errorOf(error);
+      return output as never;
     },
   };
 }
@@ -48,6 +53,7 @@ const share: Share = createShare('test', 'ab'.repeat(32), seededRandom(7));
 export class World implements AsyncDisposable {
   readonly root: string;
   readonly replica: Replica;
+  readonly access = new RealDiskAccess();
   readonly thread = inlineThread();
   readonly ingest: Ingest;
   readonly gate = new PathGate();
@@ -58,11 +64,14 @@ export class World implements AsyncDisposable {
     this.root = root;
     this.replica = replica;
     this.ingest = new Ingest({
+      standing: new Standing(),
       root,
       replica,
+      access: this.access,
       thread: this.thread,
       gate: this.gate,
       clock: realClock,
+      timers: realTimers,
       log: silentLog,
       settleMs: 20,
       rescanMs: 3_600_000,
@@ -74,7 +83,7 @@ export class World implements AsyncDisposable {
 
   static async make(seed: number = 1, options: Partial<IngestOptions> = {}): Promise<World> {
     const root = mkdtempSync(join(tmpdir(), 'sameroot-test-'));
-    await openMarker(root, share.id, true);
+    openMarker(realDisk, root, share.id, true);
     return new World(root, await Replica.create(new MemoryStore(), share, realClock, seededRandom(seed)), options);
   }
 

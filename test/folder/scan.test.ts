@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { EMPTY_CONTENT } from '../../src/content/content-list.ts';
 import { NO_RULES } from '../../src/folder/ignore.ts';
 import { placeRows, type DiskStat, type Placed } from '../../src/folder/placed.ts';
-import type { ReadThread } from '../../src/folder/read-jobs.ts';
+import type { ReadThread } from '../../src/folder/disk-jobs.ts';
 import { disjointPaths, isWithin, Scanner, type ScanBatch } from '../../src/folder/scan.ts';
 import { MemoryStore } from '../../src/store/memory-store.ts';
 import { inlineThread, pathsOnDisk } from './ingest-world.ts';

@@ -1,5 +1,6 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { realTimers } from '../../src/app/real-world.ts';
 import { toHex } from '../../src/base/bytes.ts';
 import { listLeaves, singleChunk, type ContentId } from '../../src/content/content-list.ts';
 import { hash } from '../../src/content/hash.ts';
@@ -17,6 +18,7 @@ async function serving(files: Record<string, Uint8Array>): Promise<{ world: Worl
     root: world.root,
     store: world.replica.store,
     thread: world.thread,
+    timers: realTimers,
     checkSoon: (paths) => checked.push(...paths),
   });
   return { world, reader, checked };

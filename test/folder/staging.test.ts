@@ -20,7 +20,7 @@ afterAll(() => thread[Symbol.asyncDispose]());
 
 const tmp = (name = ''): string => join(fixture.root, '.sameroot/tmp', name);
 const reopen = (minFreeBytes = 0): Promise<Staging> =>
-  Staging.open({ root: fixture.root, writeThread: thread, clock: fixture.clock, minFreeBytes });
+  Staging.open({ root: fixture.root, access: fixture.access, writeThread: thread, clock: fixture.clock, minFreeBytes });
 const nameOf = (data: Uint8Array): string => toHex(hash('chunk', data));
 
 test('of a frame, exactly what has its hash is written', async () => {
@@ -189,7 +189,7 @@ test('what nobody used for 7 days is removed at the start, unless an entry waits
   const large = fixture.chunk(noise(300_000));
   await fixture.staging.openPart(large.id, 300_000);
   fixture.clock.ms += 8 * 86_400_000;
-  const options = { root: fixture.root, writeThread: thread, clock: fixture.clock, minFreeBytes: 0 };
+  const options = { root: fixture.root, access: fixture.access, writeThread: thread, clock: fixture.clock, minFreeBytes: 0 };
   const staging = await Staging.open(options, new Set([stagedName(kept)]));
   expect([kept, dropped].map((id) => staging.complete(id))).toEqual([true, false]);
   expect(staging.hasPart(large.id)).toBe(false);

@@ -87,7 +87,7 @@ test('over its bound the trash loses its oldest files first', async () => {
     fixture.clock.ms += DAY_MS;
   }
   const { root, store, clock } = fixture;
-  const bounded = new Trash({ root, store, writeThread: thread, clock, log: silentLog, maxBytes: 2000 });
+  const bounded = new Trash({ root, store, access: fixture.access, writeThread: thread, clock, log: silentLog, maxBytes: 2000 });
   expect(await bounded.expire()).toEqual({ files: 1, bytes: 1000 });
   expect(existsSync(at(`${fixture.trash.day(3)}/one`))).toBe(false);
   expect(existsSync(at(`${fixture.trash.day(2)}/two`))).toBe(true);

@@ -1,19 +1,22 @@
 /** The kernel has a limit of watches; here it is two. */
 import { mkdirSync } from 'node:fs';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { realTimers } from '../../src/app/real-world.ts';
 import { silentLog } from '../../src/base/world.ts';
+import type { FolderWatch } from '../../src/folder/disk.ts';
+import { RealDiskAccess } from '../../src/folder/real-disk.ts';
 import { Watcher } from '../../src/folder/watch.ts';
 import { World } from './ingest-world.ts';
 
-vi.mock('node:fs', async (original) => {
-  const fs = await original<typeof import('node:fs')>();
-  let left = 2;
-  const watch = (...args: Parameters<typeof fs.watch>): unknown => {
-    if (left-- <= 0) throw Object.assign(new Error('ENOSPC: System limit for number of file watchers reached'), { code: 'ENOSPC' });
-    return fs.watch(...args);
-  };
-  return { ...fs, watch };
-});
+/** Gives two watches. */
+class ScarceWatches extends RealDiskAccess {
+  #left = 2;
+
+  override watch(...args: Parameters<RealDiskAccess['watch']>): FolderWatch {
+    if (this.#left-- <= 0) throw Object.assign(new Error('ENOSPC: System limit for number of file watchers reached'), { code: 'ENOSPC' });
+    return super.watch(...args);
+  }
+}
 
 describe('Watcher at the limit', () => {
   it('says so once and asks for scans instead', async () => {
@@ -23,7 +26,9 @@ describe('Watcher at the limit', () => {
     let overflows = 0;
     using watcher = new Watcher({
       root: world.root,
+      access: new ScarceWatches(),
       thread: world.thread,
+      timers: realTimers,
       log: { ...silentLog, warn: (message) => warnings.push(message) },
       rules: () => '',
       onPath: () => undefined,

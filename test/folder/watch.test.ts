@@ -1,5 +1,6 @@
 import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { realTimers } from '../../src/app/real-world.ts';
 import { silentLog } from '../../src/base/world.ts';
 import { Watcher } from '../../src/folder/watch.ts';
 import { until, World } from './ingest-world.ts';
@@ -10,7 +11,9 @@ async function watching(folders: readonly string[]): Promise<{ world: World; wat
   const seen = new Set<string>();
   const watcher = new Watcher({
     root: world.root,
+    access: world.access,
     thread: world.thread,
+    timers: realTimers,
     log: silentLog,
     rules: () => 'skip/\n',
     onPath: (path) => seen.add(path),

@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import { expect } from 'vitest';
 import type { Log } from '../../src/base/world.ts';
 import { silentLog } from '../../src/base/world.ts';
-import { startNode } from '../../src/node/node.ts';
+import { openNode } from '../../src/app/open-node.ts';
 import type { NodeApi, NodeOptions, NodeStatus } from '../../src/node/node-api.ts';
 import { parseAddress } from '../../src/node/peers.ts';
 
@@ -60,7 +60,7 @@ export class Cluster implements AsyncDisposable {
   }
 
   async start(folder: string, more: Partial<NodeOptions> = {}, log: Log = silentLog): Promise<TestNode> {
-    const api = await startNode(this.options(folder, more), { log });
+    const api = await openNode(this.options(folder, more), log);
     this.#running.add(api);
     return { api, folder: this.path(folder), id: api.status().nodeId };
   }

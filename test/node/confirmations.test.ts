@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { realTimers } from '../../src/app/real-world.ts';
 import { Confirmations } from '../../src/node/confirmations.ts';
 import { TestClock, turns } from '../replica/world.ts';
 
@@ -10,7 +11,7 @@ function root(number: number): Uint8Array {
 
 function setup(commits: number): { clock: TestClock; confirmations: Confirmations } {
   const clock = new TestClock();
-  const confirmations = new Confirmations(clock);
+  const confirmations = new Confirmations(clock, realTimers);
   for (let commit = 1; commit <= commits; commit++) confirmations.committed(root(commit), commit);
   return { clock, confirmations };
 }

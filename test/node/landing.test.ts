@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { byteKey, toHex, utf8 } from '../../src/base/bytes.ts';
+import { realWorld } from '../../src/app/real-world.ts';
 import { SamerootError } from '../../src/base/errors.ts';
 import { silentLog } from '../../src/base/world.ts';
 import { EMPTY_CONTENT, type ContentId } from '../../src/content/content-list.ts';
@@ -96,7 +97,7 @@ async function setup(): Promise<World> {
         fetched.push(toHex(content));
         return world.fetch(content);
       },
-      log: silentLog,
+      world: realWorld(silentLog),
     }),
   };
   return world;

@@ -11,7 +11,7 @@ export function makeIdentity(): Identity {
   const { publicKey, privateKey } = generateKeyPairSync('ed25519');
   const spki = new Uint8Array(publicKey.export({ type: 'spki', format: 'der' }));
   const nodeId = createHash('sha256').update(spki).digest('hex');
-  return { nodeId, keyPem: '', certificatePem: '', publicKey: spki, sign: (bytes) => new Uint8Array(sign(null, bytes, privateKey)) };
+  return { nodeId, publicKey: spki, sign: (bytes) => new Uint8Array(sign(null, bytes, privateKey)) };
 }
 
 export interface TestContent {

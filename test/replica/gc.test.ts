@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { byteKey, toHex } from '../../src/base/bytes.ts';
 import { ROOT_HISTORY_COUNT } from '../../src/base/limits.ts';
+import { realTimers } from '../../src/app/real-world.ts';
 import { silentLog } from '../../src/base/world.ts';
 import { Collector } from '../../src/replica/gc.ts';
 import { decodeTree } from '../../src/replica/head.ts';
@@ -18,7 +19,7 @@ function makeReplica(store: Store): Promise<Replica> {
 }
 
 function collector(replica: Replica, held: () => readonly Tree[] = () => []): Collector {
-  return new Collector(replica, silentLog, held);
+  return new Collector(replica, { timers: realTimers, log: silentLog }, held);
 }
 
 /** The trees of the window, each whole; gives all their pages. Throws where a page is missing. */

@@ -6,9 +6,12 @@
  * that root covered, and the one who is said to contain it must hold all of them, merged.
  */
 import { byteKey, compareBytes, fromByteKey, utf8 } from '../../src/base/bytes.ts';
+import { RECORD_INLINE_BYTES_MAX } from '../../src/base/limits.ts';
 import { hash } from '../../src/content/hash.ts';
 import { decodeEntry, encodeEntry } from '../../src/entry/entry-codec.ts';
-import { contains, merge, write, type Entry } from '../../src/entry/entry.ts';
+import { contains, write, type Dot, type Entry, type Value } from '../../src/entry/entry.ts';
+import { absorb, EMPTY_CUT, includesCut, isSettled, joinCuts, raiseTo, type StableCut } from '../../src/entry/stable-cut.ts';
+import { isLive } from '../../src/entry/view.ts';
 import { Session, type SessionEffect, type SessionEvent, type SessionHead } from '../../src/session/session.ts';
 import { edit } from '../../src/tree/edit.ts';
 import { EMPTY_TREE, PageReader, rootHash, type Tree } from '../../src/tree/page.ts';
@@ -30,6 +33,10 @@ export function makeRandom(seed: number): (below: number) => number {
   };
 }
 
+export function versionName(key: string, { replica, sequence }: Dot): string {
+  return `${key} ${replica} ${sequence}`;
+}
+
 type Entries = ReadonlyMap<string, Entry>;
 
 export class Host {
@@ -45,6 +52,8 @@ export class Host {
   readonly history: Map<string, Tree> = new Map();
   announced: SessionHead;
   readonly ends: Set<End> = new Set();
+  /** Tombstones that it covers mean nothing here any more. */
+  cut: StableCut = EMPTY_CUT;
   /** By peer: the root of the peer that this host contains. Survives connections. */
   readonly cursors: Map<string, Uint8Array> = new Map();
 
@@ -63,17 +72,25 @@ export class Host {
 
   /** A write of this host; at once told to its sessions. */
   write(...names: readonly string[]): void {
-    const changes = names.map((name): [string, Entry] => {
+    const changes = [...new Set(names)].map((name): [string, Entry] => {
       const key = byteKey(utf8(name));
       const current = this.entries.get(key);
       const sequence = ++this.#sequence;
       const seen = (current?.versions ?? []).map(({ dot }) => dot);
       const value =
-        sequence % 7 === 0 ? ({ kind: 'deleted' } as const) : ({ kind: 'record', data: utf8(`${this.name} ${sequence}`) } as const);
+        sequence % this.#world.deleteEvery === 0 ? ({ kind: 'deleted' } as const) : ({ kind: 'record', data: utf8(`${this.name} ${sequence}`.padEnd(this.#world.valueBytes)) } as const);
+      this.#world.wrote(key, seen, { replica: this.replica, sequence }, value);
       return [key, write(current, seen, { replica: this.replica, sequence }, { wallMs: 1_000 + sequence, counter: 0 }, value)];
     });
     this.#commit(changes);
     this.announce(true);
+  }
+
+  /** The same with values as large as an entry may hold. */
+  writeLarge(names: readonly string[]): void {
+    this.#world.valueBytes = RECORD_INLINE_BYTES_MAX;
+    this.write(...names);
+    this.#world.valueBytes = 0;
   }
 
   /** Takes over entries of a peer, without a word to the sessions. */
@@ -81,8 +98,8 @@ export class Host {
     const changes: [string, Entry][] = [];
     for (const { key, entry } of items) {
       const current = this.entries.get(byteKey(key));
-      const merged = merge(current, decodeEntry(entry));
-      if (merged !== current) changes.push([byteKey(key), merged]);
+      const merged = absorb(current, decodeEntry(entry), this.cut);
+      if (merged !== current) changes.push([byteKey(key), merged!]);
     }
     this.#commit(changes);
   }
@@ -94,17 +111,49 @@ export class Host {
   }
 
   holds(entries: Entries): boolean {
-    return [...entries].every(([key, entry]) => contains(this.entries.get(key), entry));
+    return [...entries].every(([key, entry]) => contains(this.entries.get(key), entry) || isSettled(entry, this.cut));
   }
 
-  #commit(changes: readonly [string, Entry][]): void {
+  /** Takes a cut if all other hosts were last heard of at our root. */
+  decide(): boolean {
+    const ends = [...this.ends];
+    if (ends.length < this.#world.hosts.length - 1 || ends.some(({ session }) => compareBytes(session.peerRoot, this.root) !== 0)) return false;
+    const sequences = new Map<string, number>();
+    for (const entry of this.entries.values()) raiseTo(sequences, entry);
+    this.adopt({ sequences, replicas: new Set(this.#world.hosts.map(({ replica }) => replica)) });
+    return true;
+  }
+
+  adopt(cut: StableCut): void {
+    if (includesCut(this.cut, cut)) return;
+    this.cut = joinCuts(this.cut, cut);
+    this.announce(false);
+    for (const end of this.ends) end.step({ type: 'stable', cut: this.cut });
+  }
+
+  /** Drops what the cut covers, if all hosts that it is connected with go by it. */
+  purge(): void {
+    if ([...this.ends].some(({ session }) => !includesCut(session.peerStable, this.cut))) return;
+    const arriving = new Set(this.#world.offers.flatMap(({ end, items }) => (end.host === this ? items.map(({ key }) => byteKey(key)) : [])));
+    this.#commit(
+      [...this.entries].flatMap(([key, entry]) => (isSettled(entry, this.cut) && !arriving.has(key) ? [[key, undefined] as const] : [])),
+    );
+    this.announce(true);
+  }
+
+  #commit(changes: readonly (readonly [string, Entry | undefined])[]): void {
     if (changes.length === 0) return;
     const sorted = [...new Map(changes)].sort(([a], [b]) => (a < b ? -1 : 1));
-    this.entries = new Map([...this.entries, ...sorted]);
+    const entries = new Map(this.entries);
+    for (const [key, entry] of sorted) {
+      if (entry === undefined) entries.delete(key);
+      else entries.set(key, entry);
+    }
+    this.entries = entries;
     this.tree = edit(
       this.#reader,
       this.tree,
-      sorted.map(([key, entry]) => ({ key: fromByteKey(key), value: encodeEntry(entry) })),
+      sorted.map(([key, entry]) => ({ key: fromByteKey(key), value: entry === undefined ? undefined : encodeEntry(entry) })),
       this.#ranker,
       this.#world.pages,
     );
@@ -200,6 +249,9 @@ export class End {
       case 'listed':
         this.listed.push(effect);
         return;
+      case 'stable':
+        this.host.adopt(effect.cut);
+        return;
       case 'walked':
         return;
       case 'wake':
@@ -227,6 +279,9 @@ export class World {
   readonly ends: Set<End> = new Set();
   readonly offers: Offer[] = [];
   readonly sent: Sent[] = [];
+  /** Every write, but deletes, that no write has seen: as `versionName`. */
+  readonly alive: Set<string> = new Set();
+  deletes = 0;
   readonly random: (below: number) => number;
   /** Of 100 offers, how many are dealt with only in part. */
   failPercent = 0;
@@ -234,6 +289,10 @@ export class World {
   guessBits = -20;
   /** No offer is dealt with: the contents take their time. */
   hold = false;
+  /** At least. */
+  valueBytes = 0;
+  /** Each so many-th write is a delete. */
+  deleteEvery = 7;
   nowMs = 0;
   claims = 0;
   inline: (item: EntryItem) => InlineChunk | undefined = () => undefined;
@@ -241,6 +300,13 @@ export class World {
   constructor(names: readonly string[], seed: number) {
     this.random = makeRandom(seed);
     this.hosts = names.map((name) => new Host(this, name));
+  }
+
+  /** A write took the place of what its author saw. */
+  wrote(key: string, seen: readonly Dot[], dot: Dot, value: Value): void {
+    for (const other of seen) this.alive.delete(versionName(key, other));
+    if (isLive(value)) this.alive.add(versionName(key, dot));
+    else this.deletes++;
   }
 
   count(end: End, message: Message): void {
@@ -278,6 +344,7 @@ export class World {
     for (const end of [one, other]) {
       end.step({ type: 'start' });
       end.step({ type: 'head', head: end.host.announced, local: false });
+      if (end.host.cut !== EMPTY_CUT) end.step({ type: 'stable', cut: end.host.cut });
     }
   }
 

@@ -4,18 +4,21 @@ import { byteKey, compareBytes, fromByteKey, utf8 } from '../../src/base/bytes.t
 import { ENTRIES_WINDOW_BYTES } from '../../src/base/limits.ts';
 import { hash } from '../../src/content/hash.ts';
 import { equalEntries } from '../../src/entry/entry.ts';
+import { decodeCut, EMPTY_CUT, isTombstone, type StableCut } from '../../src/entry/stable-cut.ts';
+import { isLive } from '../../src/entry/view.ts';
 import { encodeEntry } from '../../src/entry/entry-codec.ts';
 import type { SessionEffect, SessionEvent } from '../../src/session/session.ts';
 import { entriesBytes } from '../../src/session/streams.ts';
 import type { Message, MessageOf } from '../../src/wire/messages.ts';
-import { World, type End, type Host } from './mesh.ts';
+import { versionName, World, type End, type Host } from './mesh.ts';
 
 type Action =
   | { readonly type: 'write'; readonly host: number; readonly names: readonly number[] }
   | { readonly type: 'run'; readonly steps: number }
   | { readonly type: 'cut' | 'join'; readonly pair: number; readonly late: boolean }
   | { readonly type: 'list'; readonly end: number }
-  | { readonly type: 'fail'; readonly percent: number };
+  | { readonly type: 'fail'; readonly percent: number }
+  | { readonly type: 'decide' | 'purge'; readonly host: number };
 
 const writes = fc.record({
   type: fc.constant('write' as const),
@@ -32,6 +35,19 @@ const actions: fc.Arbitrary<Action[]> = fc.array(
     },
     { weight: 1, arbitrary: fc.record({ type: fc.constant('list' as const), end: fc.nat() }) },
     { weight: 1, arbitrary: fc.record({ type: fc.constant('fail' as const), percent: fc.constantFrom(0, 30, 100) }) },
+  ),
+  { maxLength: 40, size: 'max' },
+);
+
+const purges: fc.Arbitrary<Action[]> = fc.array(
+  fc.oneof(
+    { weight: 6, arbitrary: writes },
+    { weight: 4, arbitrary: fc.record({ type: fc.constant('run' as const), steps: fc.nat({ max: 30 }) }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({ type: fc.constantFrom('cut' as const, 'join' as const), pair: fc.nat({ max: 2 }), late: fc.boolean() }),
+    },
+    { weight: 3, arbitrary: fc.record({ type: fc.constantFrom('decide' as const, 'purge' as const), host: fc.nat({ max: 2 }) }) },
   ),
   { maxLength: 40, size: 'max' },
 );
@@ -85,6 +101,14 @@ function act(world: World, links: readonly (readonly [number, number])[], action
     }
     case 'fail':
       world.failPercent = action.percent;
+      return;
+    case 'decide':
+      // Most cuts are taken when all is quiet.
+      world.settle();
+      world.hosts[action.host % world.hosts.length]!.decide();
+      return;
+    case 'purge':
+      world.hosts[action.host % world.hosts.length]!.purge();
       return;
   }
 }
@@ -143,6 +167,102 @@ function acquainted(count: number, seed = 1): { world: World; a: Host; b: Host }
   world.forget();
   return { world, a, b };
 }
+
+function aliveAt(host: Host): string[] {
+  const alive = [...host.entries].flatMap(([key, { versions }]) =>
+    versions.filter(({ value }) => isLive(value)).map(({ dot }) => versionName(key, dot)),
+  );
+  return alive.sort();
+}
+
+describe('sessions of hosts that purge', () => {
+  for (const [name, { names, links }] of Object.entries(TOPOLOGIES)) {
+    it(`of a ${name} end with equal roots and without tombstones, and nothing comes back or is lost`, () => {
+      let deletes = 0;
+      fc.assert(
+        fc.property(fc.integer(), purges, (seed, list) => {
+          const world = new World(names, seed);
+          world.deleteEvery = 2;
+          connectAll(world, links);
+          for (const action of list) act(world, links, action);
+          connectAll(world, links);
+          world.settle();
+          expect(world.hosts.some((host) => host.decide())).toBe(true);
+          for (let round = 0; round < 2; round++) {
+            world.settle();
+            for (const host of world.hosts) host.purge();
+          }
+          world.settle();
+          expectEqual(world);
+          for (const host of world.hosts) {
+            expect(aliveAt(host)).toEqual([...world.alive].sort());
+            expect([...host.entries.values()].filter(isTombstone)).toEqual([]);
+          }
+          deletes += world.deletes;
+        }),
+        { numRuns: 150 },
+      );
+      expect(deletes).toBeGreaterThan(1_000);
+    });
+  }
+
+  it('tell a cut between streams: what is sent after it is no older', () => {
+    const { world, a, b } = acquainted(3);
+    const cut: StableCut = { sequences: new Map([[a.replica, 9]]), replicas: new Set([a.replica, b.replica]) };
+    world.connect(a, b);
+    world.settle();
+    const [end] = [...a.ends];
+    // More than the window takes: the stream stays open until b grants.
+    world.hold = true;
+    a.writeLarge(Array.from({ length: 1_200 }, (_, at) => nameOf(at)));
+    world.run(50);
+    world.forget();
+    expect(end!.session.busy).toBe(true);
+    a.adopt(cut);
+    world.run(50);
+    expect(world.types()).not.toContain('stable');
+    world.hold = false;
+    world.settle();
+    const types = world.sent.filter(({ from }) => from === 'a').map(({ message }) => message.type);
+    expect(types.filter((type) => type === 'stable')).toHaveLength(1);
+    expect(types.lastIndexOf('entries')).toBeLessThan(types.indexOf('stable'));
+    expect([...b.ends][0]!.session.peerStable).toEqual(cut);
+    expect(b.cut).toEqual(cut);
+    expect(end!.session.peerStable).not.toBe(EMPTY_CUT);
+  });
+
+  it('tell a cut after a walk and what it found, which are of the tree of their beginning', () => {
+    const world = new World(['a', 'b'], 3);
+    const [a, b] = world.hosts as [Host, Host];
+    a.write(...Array.from({ length: 40 }, (_, at) => nameOf(at)));
+    b.write(...Array.from({ length: 40 }, (_, at) => nameOf(at + 20)));
+    const cut: StableCut = { sequences: new Map([[a.replica, 9]]), replicas: new Set([a.replica, b.replica]) };
+    world.connect(a, b);
+    for (const end of world.ends) end.step({ type: 'stable', cut });
+    world.settle();
+    expectEqual(world);
+    for (const name of ['a', 'b']) {
+      const sent = world.sent.filter(({ from }) => from === name).map(({ message }) => message);
+      const told = sent.findIndex(({ type }) => type === 'stable');
+      const stream = sent.findIndex((message) => message.type === 'entries' && message.walk > 0 && message.root !== undefined);
+      const walk = sent.findIndex(({ type }) => type === 'walk');
+      expect([walk >= 0, stream > walk]).toEqual([true, true]);
+      expect(told < walk || told > stream).toBe(true);
+      if (name === 'a') expect(walk).toBe(0);
+    }
+  });
+
+  it('end where the peer tells a cut that is none', () => {
+    const { world, a, b } = acquainted(1);
+    world.connect(a, b);
+    world.settle();
+    const [end] = [...a.ends];
+    expect(() => end!.step({ type: 'message', message: { type: 'stable', cut: Uint8Array.of(9) } })).toThrow(
+      expect.objectContaining({ code: 'BAD_ENCODING' }),
+    );
+    expect(decodeCut(Uint8Array.of(0, 0))).toEqual(EMPTY_CUT);
+  });
+});
 
 const keysOf = (names: readonly number[]): string[] => [...new Set(names)].map((at) => byteKey(utf8(nameOf(at)))).sort();
 

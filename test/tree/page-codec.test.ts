@@ -1,11 +1,12 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ByteWriter, compareBytes, equalBytes, toHex, utf8 } from '../../src/base/bytes.ts';
+import { ByteWriter, compareBytes, equalBytes, sharedPrefixLength, toHex, utf8 } from '../../src/base/bytes.ts';
 import { SamerootError } from '../../src/base/errors.ts';
 import { ENTRY_BYTES_MAX, HASH_BYTES, KEY_BYTES_MAX, PAGE_ITEMS_MAX } from '../../src/base/limits.ts';
 import { decodePage, type Page } from '../../src/tree/page-codec.ts';
 import { encodePage, type Run, type Single } from '../../src/tree/page-encode.ts';
 import { RANK_MAX } from '../../src/tree/rank.ts';
+import { mutated, mutations } from '../base/mutated.ts';
 import { keys, values } from './support.ts';
 
 const totals = fc
@@ -38,6 +39,45 @@ function singles(page: Page): Single[] {
     body: page.level === 0 ? page.value(item) : page.hash(item),
     totals: page.level === 0 ? undefined : page.totals(item),
   }));
+}
+
+/** The bytes of a page with one of its numbers padded by a zero, for each of its numbers. */
+function paddings(level: number, list: readonly Single[]): Uint8Array[] {
+  const padded: Uint8Array[] = [];
+  /** Writes the page with number `target` padded; returns how many numbers there are. */
+  const write = (target: number): number => {
+    const writer = new ByteWriter();
+    let numbers = 0;
+    const number = (value: number): ByteWriter => {
+      const shortest = new ByteWriter().varint(value).finish();
+      if (numbers++ !== target) return writer.raw(shortest);
+      const last = shortest.length - 1;
+      return writer
+        .raw(shortest.subarray(0, last))
+        .u8(shortest[last]! + 0x80)
+        .u8(0);
+    };
+    number(level);
+    number(list.length);
+    for (const [at, { key, body, totals: sums }] of list.entries()) {
+      const shared = at === 0 ? 0 : sharedPrefixLength(list[at - 1]!.key, key);
+      number(shared);
+      number(key.length - shared).raw(key.subarray(shared));
+      if (sums === undefined) number(body.length).raw(body);
+      else {
+        writer.raw(body);
+        number(sums.count);
+        number(sums.live);
+        number(sums.bytes);
+      }
+    }
+    padded.push(writer.finish());
+    return numbers;
+  };
+  const count = write(-1);
+  expect(toHex(padded.pop()!)).toBe(toHex(encodePage(level, list)));
+  for (let target = 0; target < count; target++) write(target);
+  return padded;
 }
 
 const plain = (list: readonly Single[]): unknown => list.map(({ key, body, totals: sums }) => [toHex(key), toHex(body), sums]);
@@ -87,9 +127,8 @@ describe('page codec', () => {
     let refused = 0;
     let accepted = 0;
     fc.assert(
-      fc.property(somePages, fc.nat(), fc.integer({ min: 1, max: 255 }), ([level, list], where, change) => {
-        const bytes = Buffer.from(encodePage(level, list));
-        bytes[where % bytes.length]! ^= change;
+      fc.property(somePages, mutations, ([level, list], changes) => {
+        const bytes = Buffer.from(mutated(encodePage(level, list), changes));
         let page: Page;
         try {
           page = decodePage(bytes);
@@ -104,6 +143,37 @@ describe('page codec', () => {
       { numRuns: 2000 },
     );
     expect(Math.min(refused, accepted)).toBeGreaterThan(100);
+  });
+
+  it('refuses every number that is padded, wherever it stands', () => {
+    fc.assert(
+      fc.property(somePages, ([level, list]) => {
+        for (const padded of paddings(level, list)) expect(codeOf(() => decodePage(padded))).toBe('BAD_ENCODING');
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('refuses keys that share less than they could', () => {
+    let shorter = 0;
+    fc.assert(
+      fc.property(someKeys, fc.nat(), fc.nat(), (list, pick, less) => {
+        const most = list.map((key, at) => (at === 0 ? 0 : sharedPrefixLength(list[at - 1]!, key)));
+        const pageOf = (shared: readonly number[]): Uint8Array => {
+          const writer = new ByteWriter().u8(0).varint(list.length);
+          for (const [at, key] of list.entries()) writer.varint(shared[at]!).sized(key.subarray(shared[at])).sized(utf8('x'));
+          return writer.finish();
+        };
+        expect(codeOf(() => decodePage(pageOf(most)))).toBeUndefined();
+        const sharing = [...most.keys()].filter((at) => most[at]! > 0);
+        if (sharing.length === 0) return;
+        const at = sharing[pick % sharing.length]!;
+        expect(codeOf(() => decodePage(pageOf(most.with(at, less % most[at]!))))).toBe('BAD_ENCODING');
+        shorter++;
+      }),
+      { numRuns: 200 },
+    );
+    expect(shorter).toBeGreaterThan(50);
   });
 
   it('refuses any bytes cut short or with more behind them', () => {

@@ -28,7 +28,10 @@ const keys = fc.oneof(
 );
 const entryItems = fc.array(fc.record({ key: keys, entry: upTo(200) }), { maxLength: 20 });
 
-const sortedKeys = fc.uniqueArray(keys, { selector: byteKey, maxLength: 40 }).map((list) => list.sort(compareBytes));
+/** Ascending, each once. */
+export const sortedKeys: fc.Arbitrary<Uint8Array[]> = fc
+  .uniqueArray(keys, { selector: byteKey, maxLength: 40 })
+  .map((list) => list.sort(compareBytes));
 
 /** Cuts an ascending list of keys into ranges: bounds, items, and gaps between the ranges. */
 const ranges: fc.Arbitrary<WalkRange[]> = fc
@@ -133,6 +136,7 @@ export const MESSAGE_ARBITRARIES: { readonly [T in MessageType]: fc.Arbitrary<Me
     ),
   }),
   fetched: fc.record({ type: fc.constant('fetched'), id: whole(0xffff_ffff), gone: fc.array(whole(4096), { maxLength: 20 }) }),
+  stable: fc.record({ type: fc.constant('stable'), cut: upTo(200) }),
 };
 
 export const MESSAGE_TYPES = Object.keys(MESSAGE_ARBITRARIES) as MessageType[];
@@ -226,6 +230,7 @@ export const SAMPLES: readonly Message[] = [
     ],
   },
   { type: 'fetched', id: 7, gone: [1] },
+  { type: 'stable', cut: filled(12, 30) },
 ];
 
 /** So that byte strings compare, whatever class they have. */

@@ -1,0 +1,245 @@
+/**
+ * A host that has lost its database comes back: nothing that others deleted rises again, nothing that others wrote gets a
+ * rival, nothing that only this host had is lost, and what it has is not fetched.
+ */
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { contentsOf, codeOf, Cluster, converged, expectSame, receivedBytes, sameAddress, someBytes, until, type TestNode } from './cluster.ts';
+
+const REPAIR = { returning: { unknown: 'keep', alone: false } } as const;
+
+function loseDatabase(cluster: Cluster, name: string): void {
+  rmSync(cluster.path(name, '.sameroot/db'), { recursive: true });
+}
+
+/** Started again without its database, and one like any other by now. */
+async function repaired(cluster: Cluster, name: string, more: Parameters<Cluster['start']>[1] = {}): Promise<TestNode> {
+  const node = await cluster.start(name, { ...REPAIR, ...more });
+  await until(
+    'it has come back',
+    () => node.api.status().returning?.done === true,
+    () => node.api.status(),
+  );
+  return node;
+}
+
+/** Paths in the quarantine, below the folder of their time. */
+function setAside(cluster: Cluster, name: string): string[] {
+  const base = cluster.path(name, '.sameroot/quarantine');
+  if (!existsSync(base)) return [];
+  return readdirSync(base).flatMap((time) =>
+    readdirSync(`${base}/${time}`, { recursive: true, encoding: 'utf8' }).filter((path) => statSync(`${base}/${time}/${path}`).isFile()),
+  );
+}
+
+function text(cluster: Cluster, name: string, path: string): string {
+  return readFileSync(cluster.path(name, path), 'utf8');
+}
+
+describe('a lost database', () => {
+  test('is an error with advice, for start never makes a new share of the folder nor empties it', async () => {
+    await using cluster = new Cluster();
+    cluster.write('a', 'x', 'x');
+    const a = await cluster.start('a');
+    await a.api.scan();
+    await cluster.stop(a);
+    loseDatabase(cluster, 'a');
+    expect(await codeOf(cluster.start('a'))).toBe('DATABASE_MISSING');
+    // The empty database that the first attempt has left changes nothing.
+    expect(await codeOf(cluster.start('a'))).toBe('DATABASE_MISSING');
+    rmSync(cluster.path('a', '.sameroot/recovery.json'));
+    expect(await codeOf(cluster.start('a'))).toBe('DATABASE_MISSING');
+    expect(await codeOf(cluster.start('a', REPAIR))).toBe('DATABASE_MISSING');
+    expect(text(cluster, 'a', 'x')).toBe('x');
+  });
+
+  test('is rebuilt from folder and peers', async () => {
+    await using cluster = new Cluster();
+    const large = someBytes(3_000_000, 1);
+    cluster.write('a', 'large', large);
+    for (const name of ['kept', 'edited', 'deleted', 'rewritten', 'often']) cluster.write('a', `d/${name}`, `${name} 1`);
+    let [a, b] = await cluster.pair();
+    await converged(a, b);
+    // Nothing of this has a birth dot any more.
+    for (let round = 2; round < 5; round++) {
+      for (const name of ['edited', 'deleted', 'often']) cluster.write('a', `d/${name}`, `${name} ${round}`);
+      cluster.write('b', 'd/rewritten', `rewritten ${round}`);
+      await converged(a, b);
+    }
+    await a.api.putRecord('r', Buffer.from('record'), undefined);
+    await converged(a, b);
+    const address = sameAddress(b);
+    const before = b.api.status();
+    await cluster.stop(b);
+
+    cluster.write('a', 'd/edited', 'edited there');
+    rmSync(cluster.path('a', 'd/deleted'));
+    cluster.write('a', 'd/new there', 'new there');
+    cluster.write('b', 'd/new here', 'new here');
+    cluster.write('b', 'd/often', 'unsynced edit');
+    loseDatabase(cluster, 'b');
+    await a.api.scan();
+    b = await repaired(cluster, 'b', address);
+    const files = await expectSame(a, b);
+
+    expect(Object.keys(files).filter((path) => path.includes('conflict'))).toEqual([]);
+    expect(Object.keys(files).sort()).toEqual(
+      ['d', 'd/edited', 'd/kept', 'd/new here', 'd/new there', 'd/often', 'd/rewritten', 'large'].sort(),
+    );
+    expect(text(cluster, 'b', 'd/edited')).toBe('edited there');
+    expect(text(cluster, 'a', 'd/new here')).toBe('new here');
+    expect(text(cluster, 'b', 'd/often')).toBe('often 4');
+    expect(setAside(cluster, 'b').sort()).toEqual(['d/deleted', 'd/edited', 'd/often']);
+    const { quarantine, setAside: count } = b.api.status().returning!;
+    expect(count).toBe(3);
+    expect(text(cluster, 'b', `${quarantine}/d/often`)).toBe('unsynced edit');
+    expect((await b.api.getRecord('r'))?.value).toEqual(Buffer.from('record'));
+    expect(b.api.status()).toMatchObject({ shareId: before.shareId, nodeId: before.nodeId, conflicts: 0 });
+    expect(b.api.status().replicaId).not.toBe(before.replicaId);
+    expect(receivedBytes(b)).toBeLessThan(large.length / 10);
+
+    // And it goes on as any other does.
+    await cluster.stop(b);
+    b = await cluster.start('b', address);
+    expect(b.api.status().returning).toBeUndefined();
+    cluster.write('b', 'd/kept', 'after');
+    await expectSame(a, b);
+    expect(text(cluster, 'a', 'd/kept')).toBe('after');
+  });
+
+  test('of the founder, whose word all membership rests on', async () => {
+    await using cluster = new Cluster();
+    cluster.write('a', 'x', 'x 1');
+    let [a, b] = await cluster.pair();
+    const c = await cluster.join('c', a);
+    await converged(a, b, c);
+    cluster.write('a', 'x', 'x 2');
+    await converged(a, b, c);
+    const address = sameAddress(a);
+    await cluster.stop(a);
+    loseDatabase(cluster, 'a');
+    cluster.write('b', 'y', 'y');
+    await converged(b, c);
+    a = await repaired(cluster, 'a', address);
+    await expectSame(a, b, c);
+    expect(text(cluster, 'a', 'y')).toBe('y');
+    // It can still invite.
+    const d = await cluster.join('d', a);
+    await expectSame(a, b, c, d);
+  });
+
+  test('goes on after an interruption at the next start, whatever was found before', async () => {
+    await using cluster = new Cluster();
+    cluster.write('a', 'x', 'x 1');
+    cluster.write('a', 'gone', 'gone 1');
+    let [a, b] = await cluster.pair();
+    await converged(a, b);
+    for (const name of ['x', 'gone']) cluster.write('a', name, `${name} 2`);
+    await converged(a, b);
+    const [addressA, addressB] = [sameAddress(a), sameAddress(b)];
+    rmSync(cluster.path('a', 'gone'));
+    await cluster.stop(b);
+    await a.api.scan();
+    await cluster.stop(a);
+    loseDatabase(cluster, 'b');
+    b = await cluster.start('b', { ...REPAIR, ...addressB });
+    await b.api.scan();
+    expect(b.api.status()).toMatchObject({ returning: { done: false }, entries: 0 });
+    await cluster.stop(b);
+    cluster.write('b', 'z', 'made meanwhile');
+    b = await cluster.start('b', addressB);
+    expect(b.api.status()).toMatchObject({ returning: { done: false }, entries: 0 });
+    a = await cluster.start('a', addressA);
+    const files = await expectSame(a, b);
+    expect(Object.keys(files).sort()).toEqual(['x', 'z']);
+    expect(setAside(cluster, 'b')).toEqual(['gone']);
+  });
+
+  test('without peers, is what the folder holds', async () => {
+    await using cluster = new Cluster();
+    cluster.write('a', 'd/x', 'x');
+    let a = await cluster.start('a');
+    await a.api.scan();
+    const before = a.api.status();
+    await cluster.stop(a);
+    loseDatabase(cluster, 'a');
+    a = await repaired(cluster, 'a', { returning: { unknown: 'keep', alone: true } });
+    expect(a.api.list({ prefix: 'f/', after: undefined, limit: 10 }).items.map(({ key }) => key)).toEqual(['f/d', 'f/d/x']);
+    expect(a.api.status().shareId).toBe(before.shareId);
+    const b = await cluster.join('b', a);
+    await expectSame(a, b);
+  });
+
+  test('two hosts that both come back wait for one that does not', async () => {
+    await using cluster = new Cluster();
+    cluster.write('a', 'x', 'x 1');
+    let [a, b] = await cluster.pair();
+    let c = await cluster.join('c', a);
+    await converged(a, b, c);
+    cluster.write('a', 'x', 'x 2');
+    await converged(a, b, c);
+    const addresses = [a, b, c].map(sameAddress);
+    await cluster.stop(a, b, c);
+    for (const name of ['a', 'b']) loseDatabase(cluster, name);
+    a = await cluster.start('a', { ...REPAIR, ...addresses[0] });
+    b = await cluster.start('b', { ...REPAIR, ...addresses[1] });
+    await until('they meet', () => [a, b].every(({ api }) => api.status().peers.some((peer) => peer.connected)));
+    await a.api.scan();
+    expect([a, b].map(({ api }) => api.status().returning?.done)).toEqual([false, false]);
+    rmSync(cluster.path('c', 'x'));
+    c = await cluster.start('c', addresses[2]);
+    expect(await expectSame(a, b, c)).toEqual({});
+    expect([...setAside(cluster, 'a'), ...setAside(cluster, 'b')]).toEqual(['x', 'x']);
+  });
+
+  test('shows conflict copies as such again', async () => {
+    await using cluster = new Cluster();
+    cluster.write('a', 'x.txt', 'common');
+    let [a, b] = await cluster.pair();
+    await converged(a, b);
+    const address = sameAddress(b);
+    await cluster.stop(b);
+    cluster.write('a', 'x.txt', 'a');
+    await a.api.scan();
+    cluster.write('b', 'x.txt', 'b');
+    b = await cluster.start('b', address);
+    const before = await expectSame(a, b);
+    expect(Object.keys(before)).toHaveLength(2);
+    await cluster.stop(b);
+    loseDatabase(cluster, 'b');
+    b = await repaired(cluster, 'b', address);
+    expect(await expectSame(a, b)).toEqual(before);
+    expect(b.api.status()).toMatchObject({ conflicts: 1, entries: a.api.status().entries });
+    expect(setAside(cluster, 'b')).toEqual([]);
+  });
+
+  test('an unknown folder goes to the quarantine as a whole where unknown files are set aside', async () => {
+    await using cluster = new Cluster();
+    cluster.write('a', 'd/x', 'x');
+    let [a, b] = await cluster.pair();
+    await converged(a, b);
+    const address = sameAddress(b);
+    await cluster.stop(b);
+    cluster.write('b', 'd/mine', 'mine');
+    cluster.write('b', 'e/f/mine', 'mine too');
+    loseDatabase(cluster, 'b');
+    b = await repaired(cluster, 'b', { ...address, returning: { unknown: 'set-aside', alone: false } });
+    expect(Object.keys(await expectSame(a, b)).sort()).toEqual(['d', 'd/x']);
+    expect(setAside(cluster, 'b').sort()).toEqual(['d/mine', 'e/f/mine']);
+  });
+});
+
+test('times that were lost with a copy are set right, and are no edits', async () => {
+  await using cluster = new Cluster();
+  cluster.write('a', 'x', 'x');
+  let [a, b] = await cluster.pair();
+  const before = await expectSame(a, b);
+  const address = sameAddress(b);
+  await cluster.stop(b);
+  loseDatabase(cluster, 'b');
+  utimesSync(cluster.path('b', 'x'), 1, 1);
+  b = await repaired(cluster, 'b', address);
+  expect(await expectSame(a, b)).toEqual(before);
+  expect(contentsOf(cluster.path('a'))).toEqual(before);
+  expect(setAside(cluster, 'b')).toEqual([]);
+});
