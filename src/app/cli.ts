@@ -42,6 +42,8 @@ function makeProgram(context: VerbContext, done: (code: number) => void): Comman
     .helpOption('--help', 'show help')
     .helpCommand('help [verb]', 'show help for a verb')
     .exitOverride()
+    // What stands after the name of a verb is that verb's: `conflicts` and `conflicts resolve` have options of one name.
+    .enablePositionalOptions()
     .configureOutput({ writeOut: (text) => terminal.out(text), writeErr: (text) => terminal.err(text), outputError: () => undefined })
     .addHelpText('after', '\nExamples:\n  sameroot start data\n  sameroot status data --check\n  sameroot help wait');
   for (const verb of makeVerbs(context)) addVerb(program, verb, done);
@@ -55,7 +57,6 @@ function addVerb(program: Command, verb: Verb, done: (code: number) => void): vo
   command.option('--json', 'print one JSON document');
   command.option('--debug', 'print the stack of an error');
   command.addHelpText('after', `\nExample:\n  ${verb.example}`);
-  // What stands after the name of a verb below is that verb's.
   command.enablePositionalOptions();
   for (const below of verb.below ?? []) addVerb(command, below, done);
   const { action } = verb;

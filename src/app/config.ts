@@ -141,6 +141,7 @@ export interface Requests {
   readonly wait: { readonly root?: string | undefined; readonly peers?: readonly string[] | undefined; readonly timeoutMs: number };
   readonly invite: { readonly expiresMs: number };
   readonly deletes: { readonly answer: 'accept' | 'restore' };
+  readonly evict: { readonly peer: string };
   readonly page: { readonly after?: string | undefined; readonly limit: number };
   readonly resolve: { readonly key: string; readonly keep: string; readonly ifMatch?: string | undefined };
   readonly why: { readonly path?: string | undefined; readonly key?: string | undefined };
@@ -163,6 +164,7 @@ const requests: { readonly [Name in keyof Requests]: z.ZodType<Requests[Name]> }
   }),
   invite: z.strictObject({ expiresMs: milliseconds.min(1).default(parseDuration(DEFAULTS.inviteExpires)!) }),
   deletes: z.strictObject({ answer: z.enum(['accept', 'restore'], 'must be accept or restore') }),
+  evict: z.strictObject({ peer: text }),
   page: z.strictObject({ after: text.optional(), limit: limit.default(LIST_LIMIT_DEFAULT) }),
   resolve: z.strictObject({ key: text, keep: text, ifMatch: text.optional() }),
   why: z.strictObject({ path: text.optional(), key: text.optional() }),

@@ -29,7 +29,8 @@ function remark(version: VersionStatus): string {
 /** The name of its host, or what there is instead. */
 export function authorName({ author, found }: VersionStatus): string {
   if (found) return 'found on disk';
-  return author.name === undefined ? `replica ${author.replicaId.slice(0, 8)}` : printable(author.name);
+  const name = author.name === undefined ? `replica ${author.replicaId.slice(0, 8)}` : printable(author.name);
+  return author.here ? `${name} (this host)` : name;
 }
 
 /** `1.20 KB`, `folder`, `link`, `deleted`. */

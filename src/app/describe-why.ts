@@ -10,7 +10,7 @@ export function describeWhy(terminal: Terminal, result: WhyResult): string {
     ...result.versions.map((version) => `version  ${describeVersion(version)}`),
     ...result.deletions.map((version) => `deleted  by ${authorName(version)} at ${version.written}`),
     ...disk(result),
-    ...result.peers.map((peer) => `peer     ${describePeer(peer)}`),
+    ...result.peers.map((peer) => `peer     ${describePeer(peer, result.versions.length + result.deletions.length > 0)}`),
     ...result.holds.map((hold) => `${paint(terminal, 'yellow', 'held')}     ${describeHold(hold)}`),
     ...trash(result),
   ];
@@ -45,9 +45,11 @@ function disk({ disk: found }: WhyResult): string[] {
   return [`on disk  ${what}${found.asKnown ? '' : ', and that is not taken in yet'}`];
 }
 
-function describePeer(peer: PeerKnowledge): string {
+/** `something`: there is a version here, so a peer can have the same. */
+function describePeer(peer: PeerKnowledge, something: boolean): string {
   const name = printable(peer.name === '' ? peer.nodeId.slice(0, 8) : peer.name);
-  const facts = [`${name}: ${peer.connected ? knowledge(peer) : `not connected; ${knowledge(peer)}`}`];
+  const known = peer.state === 'same' && !something ? 'knows nothing of it either' : knowledge(peer);
+  const facts = [`${name}: ${peer.connected ? '' : 'not connected; '}${known}`];
   if (peer.nextRetrySeconds !== undefined) facts.push(`next try in ${formatSeconds(peer.nextRetrySeconds)}`);
   if (peer.error !== undefined) facts.push(`${peer.error.code}: ${printable(peer.error.message)}`);
   return facts.join('; ');

@@ -1,5 +1,5 @@
 /** The documents of the API as text for people. Pure: no terminal, no clock. */
-import type { DiffResult, ListResult, NodeState, NodeStatus, PeerStatus, WaitResult } from '../node/node-api.ts';
+import type { DiffResult, ListResult, NodeState, NodeStatus, PeerStatus, ReturnStatus, WaitResult } from '../node/node-api.ts';
 import { formatBytes, formatCount, formatPlural, formatRoot, formatSeconds } from './quantities.ts';
 import { columns, paint, printable, type Style, type Terminal } from './terminal.ts';
 
@@ -44,13 +44,20 @@ export function describeStatus(terminal: Terminal, status: NodeStatus): string {
   if (status.syncError.entries > 0) {
     lines.push(`  differing: ${formatPlural(status.syncError.entries, 'entry', 'entries')}, ${formatBytes(status.syncError.bytes)}`);
   }
-  if (status.conflicts > 0) lines.push(`  ${formatPlural(status.conflicts, 'conflict')}: see the files named *.conflict-*`);
+  if (status.conflicts > 0) lines.push(`  ${formatPlural(status.conflicts, 'conflict')}: see \`sameroot conflicts\``);
+  if (status.restored === true) lines.push('  the database was put back to an older state: this host goes on as a new replica');
+  if (status.returning !== undefined) lines.push(describeReturn(status.returning));
   for (const peer of status.peers) lines.push(`  peer ${describePeer(peer)}`);
   for (const problem of status.errors) {
     const where = problem.path === undefined ? '' : `${printable(problem.path)}: `;
     lines.push(`  ${paint(terminal, 'red', problem.code)}: ${where}${printable(problem.message)}`);
   }
   return `${lines.join('\n')}\n`;
+}
+
+function describeReturn({ done, setAside, quarantine }: ReturnStatus): string {
+  const how = done ? 'the database was rebuilt' : 'the database is being rebuilt from the folder and the peers';
+  return setAside === 0 ? `  ${how}` : `  ${how}; ${formatPlural(setAside, 'file')} set aside in ${printable(quarantine)}`;
 }
 
 function describePeer(peer: PeerStatus): string {

@@ -131,6 +131,8 @@ function addStatusRoutes(app: Hono, node: () => NodeApi, url: () => string): voi
     return json(context, { root: node().status().root });
   });
   app.post('/v1/invite', async (context) => json(context, await node().invite(parseRequest('invite', await readJson(context)))));
+  app.post('/v1/evict', async (context) => json(context, await node().evict(parseRequest('evict', await readJson(context)).peer)));
+  app.post('/v1/gc', async (context) => json(context, await node().purge()));
   app.post('/v1/deletes', async (context) => {
     const { answer } = parseRequest('deletes', await readJson(context));
     return json(context, await node().answerDeletes(answer));

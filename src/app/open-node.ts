@@ -16,14 +16,16 @@ import type { NodeApi, NodeOptions } from '../node/node-api.ts';
 import { startNode, type Grounds } from '../node/node.ts';
 import { openLevelStore } from '../store/level-store.ts';
 import type { Store } from '../store/store.ts';
-import { realHostName, realNetworkAddresses, realWorld } from './real-world.ts';
+import { comeBack } from './come-back.ts';
+import { realClock, realHostName, realNetworkAddresses, realWorld } from './real-world.ts';
 
 /**
  * Resolves when the node listens and its share is known or being asked for; the folder may still be being read.
  * @throws {SamerootError} what is wrong with the folder, database, address or invitation
  */
 export async function openNode(options: NodeOptions, log: Log): Promise<NodeApi> {
-  return startNode(options, await openGrounds(options, log));
+  const chosen = await comeBack(options, realClock.wallMs(), log);
+  return startNode(chosen, await openGrounds(chosen, log));
 }
 
 async function openGrounds({ folder, dataDir, insecure }: NodeOptions, log: Log): Promise<Grounds> {

@@ -26,7 +26,14 @@ import {
 } from './verb.ts';
 
 export function makeVerbs(context: VerbContext): readonly Verb[] {
-  return [...nodeVerbs(context), ...statusVerbs(context), ...pathVerbs(context), ...shareVerbs(context), ...recordVerbs(context), ...proofVerbs(context)];
+  return [
+    ...nodeVerbs(context),
+    ...statusVerbs(context),
+    ...pathVerbs(context),
+    ...shareVerbs(context),
+    ...recordVerbs(context),
+    ...proofVerbs(context),
+  ];
 }
 
 const KEY = ['<KEY>', 'key of the record'] as const;
@@ -99,7 +106,24 @@ function nodeVerbs(context: VerbContext): readonly Verb[] {
         return (await import('./verbs-sync.ts')).syncVerb(context, { source: source!, target: target! }, asFlags(rest), timeout);
       },
     },
+    repairVerb(context),
   ];
+}
+
+function repairVerb(context: VerbContext): Verb {
+  const settings = ['--join', '--listen', '--token', '--data', '--min-free', '--insecure', '--config', '--log-level'];
+  return {
+    name: 'repair',
+    summary: 'rebuild a lost or damaged database from the folder and the peers; nothing is deleted',
+    usage: [['[FOLDER]', 'the shared folder (default: the current one)']],
+    options: [
+      ...settingOptions().filter(({ flags }) => settings.includes(flags.split(' ')[0]!)),
+      option('--alone', 'no peer is left: what the folder holds is the share; records are lost'),
+    ],
+    example: 'sameroot repair data --join 10.0.0.7:7440',
+    action: async (options, folder) =>
+      (await import('./repair.ts')).repairVerb(context, { ...asFlags(options), ...(folder === undefined ? {} : { folder }) }),
+  };
 }
 
 function statusVerbs(context: VerbContext): readonly Verb[] {
@@ -158,6 +182,24 @@ function shareVerbs(context: VerbContext): readonly Verb[] {
       example: 'sameroot invite data --expires 24h',
       action: async (options, folder) =>
         (await import('./verbs-share.ts')).inviteVerb(context, { ...(options as { expires: number }), folder: folderOf(options, folder) }),
+    },
+    {
+      name: 'evict',
+      summary: 'end the membership of a host: no member talks to it, and nothing waits for it',
+      usage: [['<PEER>', 'its name, or the beginning of its node id'], FOLDER],
+      options: [folderOption()],
+      example: 'sameroot evict host-c data',
+      action: async (options, peer, folder) =>
+        (await import('./verbs-share.ts')).evictVerb(context, { ...options, peer: peer!, folder: folderOf(options, folder) }),
+    },
+    {
+      name: 'gc',
+      summary: 'drop the marks of deleted paths that all members have seen, now and not in the next ten minutes',
+      usage: [FOLDER],
+      options: [folderOption()],
+      example: 'sameroot gc data',
+      action: async (options, folder) =>
+        (await import('./verbs-share.ts')).collectVerb(context, { ...options, folder: folderOf(options, folder) }),
     },
     {
       name: 'deletes',

@@ -7,7 +7,7 @@
  * Versions of equal value are one. Live versions hide concurrent tombstones: an edit beats a delete that had not seen it.
  */
 import { equalBytes, utf8 } from '../base/bytes.ts';
-import { NAME_BYTES_MAX } from '../base/limits.ts';
+import { NAME_BYTES_MAX, REPLICA_ID_BYTES } from '../base/limits.ts';
 import { hash } from '../content/hash.ts';
 import { compareStamps } from './clock.ts';
 import { compareDots, type Dot, type Entry, type Value, type Version } from './entry.ts';
@@ -78,41 +78,39 @@ export function isLive(value: Value): boolean {
 /** Longer extensions are taken for a part of the name. */
 const EXTENSION_BYTES_MAX = 32;
 const NAME_DIGEST_DIGITS = 8;
+const REPLICA_DIGITS = 8;
 
 /**
- * Where the versions are shown that lost against the winner at `path`, in the order of `others`. Two of them may want one
- * name: a host that wrote twice within a second, both times without seeing what won. Then each takes the rest of its dot
- * into its name. Both do, so that no name stands for one version first and for the other later.
+ * Where the versions are shown that lost against the winner at `path`, in the order of `others`. Names differ: where two
+ * replicas begin alike, each is in the names with all of its digits.
  */
 export function conflictNames(path: string, others: readonly Shown[]): string[] {
   const names = others.map(({ version }) => conflictName(path, version));
   const count = new Map<string, number>();
   for (const name of names) count.set(name, (count.get(name) ?? 0) + 1);
-  return names.map((name, at) => (count.get(name) === 1 ? name : copyName(path, others[at]!.version, restOfDot(others[at]!.version))));
+  return names.map((name, at) => (count.get(name) === 1 ? name : copyName(path, others[at]!.version, REPLICA_ID_BYTES * 2)));
 }
 
 /**
- * Where a version is shown that lost against the winner at `path`, if no other one wants the name:
- * `a/name.conflict-20261123T043455Z-<8 digits of its replica>.ext`.
+ * Where a version is shown that lost against the winner at `path`:
+ * `a/name.conflict-20261123T043455Z-<8 digits of its replica>-<its sequence, in hex>.ext`.
+ * The sequence makes it the name of this version and of no other ever: a copy that was edited is a file of its own, and would hide
+ * another version that came to want its name.
  * A name that would be over 255 bytes is cut, and 8 digits of its hash tell it from others with the same beginning.
  */
 export function conflictName(path: string, version: Version): string {
-  return copyName(path, version, '');
+  return copyName(path, version, REPLICA_DIGITS);
 }
 
-/** The other 8 digits of the replica and the sequence in hex: with what the name has already, no other version has the same. */
-function restOfDot({ dot }: Version): string {
-  return `-${dot.replica.slice(8)}${dot.sequence.toString(16)}`;
-}
-
-function copyName(path: string, version: Version, rest: string): string {
+function copyName(path: string, { dot, stamp }: Version, replicaDigits: number): string {
   const nameAt = path.lastIndexOf('/') + 1;
   const name = path.slice(nameAt);
   const dotAt = name.lastIndexOf('.');
   const hasExtension = dotAt > 0 && utf8(name.slice(dotAt)).length <= EXTENSION_BYTES_MAX;
   const stem = hasExtension ? name.slice(0, dotAt) : name;
   const extension = hasExtension ? name.slice(dotAt) : '';
-  const tail = `.conflict-${compactUtc(version.stamp.wallMs)}-${version.dot.replica.slice(0, 8)}${rest}${extension}`;
+  const author = `${dot.replica.slice(0, replicaDigits)}-${dot.sequence.toString(16)}`;
+  const tail = `.conflict-${compactUtc(stamp.wallMs)}-${author}${extension}`;
   const room = NAME_BYTES_MAX - utf8(tail).length;
   if (utf8(stem).length <= room) return path.slice(0, nameAt) + stem + tail;
   const digest = Buffer.from(hash('name', utf8(name))).toString('hex', 0, NAME_DIGEST_DIGITS / 2);

@@ -84,6 +84,7 @@ export function makeJobs(disk: Disk, clock: Clock): Jobs {
     emptyTrash: (input) => trash.emptyTrash(input),
     emptyTrashDays: (input) => trash.emptyTrashDays(input),
     applyBatch: (input) => place.applyBatch(input),
+    readNotes: (input) => place.readNotes(input),
   };
 }
 

@@ -1,9 +1,6 @@
 /**
  * The folder of a share, both ways: what users do in it becomes entries (ingest), what entries say is shown in it
  * (materialise), and contents come in and go out. This file only puts the parts together.
- *
- * Order at start: unfinished projections first, then watches, then the first scan; so that our own half-done renames are
- * never taken for edits, and nothing that happens meanwhile is missed.
  */
 import { join } from 'node:path';
 import { assert } from '../base/assert.ts';
@@ -23,13 +20,17 @@ import type { JobCaller } from './disk-jobs.ts';
 import { DiskThread } from './disk-thread.ts';
 import type { DiskAccess } from './disk.ts';
 import { readSmall } from './file-io.ts';
+import { FirstRead } from './first-read.ts';
 import { WALK_KINDS } from './folder-walk.ts';
 import { PathGate } from './gate.ts';
 import type { FoundOutcome } from './file-hasher.ts';
 import { Ingest } from './ingest.ts';
+import { recordInterrupted } from './interrupted.ts';
 import { openMarker } from './marker.ts';
 import { Materialiser, type Projection } from './materialise.ts';
 import type { PathLook } from './path-look.ts';
+import { OWN_FOLDER } from './paths.ts';
+import type { PlaceNotes } from './place-notes.ts';
 import { getPlaced, sameStat } from './placed.ts';
 import { ContentReader, type WantedRange } from './serve.ts';
 import { Withheld } from './set-aside.ts';
@@ -87,22 +88,23 @@ export class Folder implements AsyncDisposable {
   readonly #ingest: Ingest;
   readonly #reader: ContentReader;
   readonly #index: ContentIndex;
+  readonly #firstRead: FirstRead;
   readonly #withheld: Withheld;
   #expiry: Timer | undefined;
-  #scanned = false;
 
   /** @throws {SamerootError} `FOLDER_MISSING` if the folder belongs to another share, `IO_ERROR` */
   static async open(options: FolderOptions): Promise<Folder> {
     const { root, replica, world, access, minFreeBytes } = options;
     openMarker(access.disk, root, replica.share.id, replica.head.tree.live === 0);
+    const notes = await options.threads[1].call('readNotes', { tmp: join(root, OWN_FOLDER, 'tmp') });
     const staging = await Staging.open(
       { root, access, writeThread: options.threads[1], clock: world.clock, minFreeBytes },
       await Materialiser.wantedContents(replica),
     );
-    return new Folder(options, staging);
+    return new Folder(options, staging, notes);
   }
 
-  private constructor(options: FolderOptions, staging: Staging) {
+  private constructor(options: FolderOptions, staging: Staging, notes: PlaceNotes | undefined) {
     const { root, replica, store, access, settleMs, rescanMs, standing } = options;
     const { clock, timers, log } = options.world;
     const [readThread, writeThread] = options.threads;
@@ -139,6 +141,7 @@ export class Folder implements AsyncDisposable {
       todoRows: (key) => this.todoRows(key, replica.entry(key)),
       standing,
     });
+    this.#firstRead = new FirstRead({ read: () => this.#read(notes), timers, log });
     const takeInAsNew = (items: readonly FoundOutcome[]): Promise<void> => this.#ingest.takeInWithheld(items);
     this.#withheld = new Withheld({ root, replica, gate, access, writeThread, timers, standing, takeIn: takeInAsNew });
     const takeIn = (paths: readonly string[]): Promise<void> => this.#ingest.takeIn(paths);
@@ -149,18 +152,26 @@ export class Folder implements AsyncDisposable {
   /** Asked for keys that must come back, contents from peers included; set by the node. */
   restore: (keys: readonly Uint8Array[]) => Promise<unknown> = (keys) => this.project(keys);
 
-  /** Resolves when what is on the disk is in the tree. */
+  /**
+   * Resolves when what is on the disk is in the tree.
+   * @throws only if it was closed before
+   */
   async start(): Promise<void> {
-    const { dirty } = await this.#materialiser.redo();
-    try {
-      await this.#ingest.start();
-      this.#options.standing.restored = false;
-      this.#ingest.checkSoon(dirty);
-    } finally {
-      this.#scanned = true;
-    }
+    await this.#firstRead.run();
     this.#expiry = this.#options.world.timers.every(TRASH_EXPIRY_MS, () => this.#expireTrash());
     this.#expireTrash();
+  }
+
+  async #read(notes: PlaceNotes | undefined): Promise<void> {
+    const { root, replica, access, threads } = this.#options;
+    await this.#gate.run(() => recordInterrupted({ root, replica, access, writeThread: threads[1] }, notes));
+    const { dirty, left } = await this.#materialiser.redo();
+    await this.#ingest.start();
+    const { standing, world } = this.#options;
+    standing.restored = false;
+    this.#ingest.checkSoon(dirty);
+    // Not waited for: it may have to fetch, and no peer is greeted before this is through.
+    this.restore(left).catch((error: unknown) => world.log.warn('paths can not be shown', { error: messageOf(error) }));
   }
 
   #expireTrash(): void {
@@ -171,8 +182,14 @@ export class Folder implements AsyncDisposable {
 
   // --- disk -> replica -------------------------------------------------------------------------------------------
 
-  scanNow(): Promise<void> {
-    return this.#ingest.scanNow();
+  /** Resolves when the first reading is through; fails when an attempt does. */
+  whenRead(): Promise<void> {
+    return this.#firstRead.through();
+  }
+
+  async scanNow(): Promise<void> {
+    await this.whenRead();
+    await this.#ingest.scanNow();
   }
 
   checkSoon(paths: readonly string[]): void {
@@ -180,7 +197,7 @@ export class Folder implements AsyncDisposable {
   }
 
   get scanning(): boolean {
-    return !this.#scanned || (this.#ingest.progress.state === 'scanning' && this.#ingest.progress.hashed > 0);
+    return !this.#firstRead.isThrough || (this.#ingest.progress.state === 'scanning' && this.#ingest.progress.hashed > 0);
   }
 
   /** Paths with events that are not taken in yet. */
@@ -199,7 +216,7 @@ export class Folder implements AsyncDisposable {
 
   /** Why nothing is taken in at all. */
   get problem(): SamerootError | undefined {
-    return this.#ingest.failure;
+    return this.#firstRead.failure ?? this.#ingest.failure;
   }
 
   /** What is wrong with single paths. */
@@ -352,6 +369,7 @@ export class Folder implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#expiry?.cancel();
+    this.#firstRead.close();
     await this.#ingest[Symbol.asyncDispose]();
     await closeDiskThreads(this.#options.threads);
   }

@@ -23,11 +23,12 @@ import { chunkPlaceRows, ContentIndex } from './content-index.ts';
 import type { JobCaller } from './disk-jobs.ts';
 import type { DiskAccess } from './disk.ts';
 import type { PathGate } from './gate.ts';
+import { nextBatch } from './interrupted.ts';
 import { LocalSources } from './local-sources.ts';
 import { fileKey, OWN_FOLDER, pathOfKey } from './paths.ts';
-import type { BatchResult, Outcome, Placement } from './place-job.ts';
+import type { BatchResult, Outcome, Placement } from './place-batch.ts';
 import { getPlaced } from './placed.ts';
-import { outcomesByPath, rowsOf } from './plan-outcome.ts';
+import { outcomesByPath, rowsOf, rowToCome } from './plan-outcome.ts';
 import { Planner, type KeyPlan, type Plan } from './plan.ts';
 import { countAside } from './set-aside.ts';
 import type { Standing } from './standing.ts';
@@ -85,6 +86,7 @@ interface Round {
 /** Keys of one batch: some tenths of a second with the gate closed. */
 const KEYS_PER_BATCH = 4096;
 const ROWS_PER_WRITE = 4096;
+const NOTHING_DONE: BatchResult = { removals: [], placements: [], touches: [], checks: [], touched: [] };
 /** After all hexadecimal digits. */
 const LAST = 'z';
 
@@ -94,6 +96,8 @@ export class Materialiser {
   readonly #sources: LocalSources;
   #nextCopy = 0;
   readonly #problems = new Map<string, PlaceProblem>();
+  #redoing = false;
+  readonly #unsure = new Set<string>();
 
   constructor(options: MaterialiserOptions) {
     this.#options = options;
@@ -137,11 +141,23 @@ export class Materialiser {
     return { done: inState('done'), dirty: [...round.dirty], missing: [...round.absent.values()].flat(), waiting };
   }
 
-  /** Projects everything that has a todo row: at the start, and now and then for what had to wait. */
-  async redo(): Promise<Projection> {
+  /** Projects everything that has a todo row, at the start. `left`: the keys that are not done. */
+  async redo(): Promise<Projection & { readonly left: readonly Uint8Array[] }> {
+    this.#redoing = true;
+    try {
+      return await this.#redoAll();
+    } finally {
+      this.#redoing = false;
+    }
+  }
+
+  async #redoAll(): Promise<Projection & { readonly left: readonly Uint8Array[] }> {
     const all = { done: [] as Uint8Array[], dirty: new Set<string>(), missing: [] as MissingContent[], waiting: [] as Uint8Array[] };
+    const left = new Map<string, Uint8Array>();
     const project = async (keys: readonly Uint8Array[]): Promise<void> => {
       const { done, dirty, missing, waiting } = await this.project(keys);
+      for (const key of keys) left.set(byteKey(key), key);
+      for (const key of done) left.delete(byteKey(key));
       all.done.push(...done);
       all.missing.push(...missing);
       all.waiting.push(...waiting);
@@ -158,7 +174,7 @@ export class Materialiser {
     // What waited for something of a later batch.
     const again = all.waiting.splice(0);
     if (again.length > 0) await project(again);
-    return { ...all, dirty: [...all.dirty] };
+    return { ...all, dirty: [...all.dirty], left: [...left.values()] };
   }
 
   /** Names in staging of contents that committed entries still need; for `Staging.open`. */
@@ -207,22 +223,35 @@ export class Materialiser {
 
   /** The contents of several chunks that are new in the folder. */
   async #projectBatch(keys: readonly Uint8Array[], round: Round): Promise<ContentId[]> {
-    const { root, access, replica, staging, timers } = this.#options;
+    const { root, access, replica, staging, gate, timers } = this.#options;
     const plan = await new Planner(replica, staging, timers).plan(keys);
-    const result = await this.#apply(plan);
+    const batch = nextBatch(replica);
+    const result = await this.#apply(plan, batch.name);
     this.#options.standing.setAside += countAside([...result.removals, ...result.placements]);
     this.#noteKept(plan, result);
+    const rows = rowsOf(plan, result, this.#options.trash);
+    if (rows.length > 0) rows.push(batch.row);
     try {
       await access.makeDurable(root, [], result.touched);
       const outcomes = outcomesByPath(plan, result);
       for (const keyPlan of plan.keys) this.#judge(keyPlan, plan, outcomes, round);
       for (const key of plan.idle) round.keys.set(byteKey(key), 'done');
       const fresh = this.#newLargeContents(plan, result);
-      await this.#commit(plan, rowsOf(plan, result, this.#options.trash), round);
+      await this.#commit(plan, rows, round);
       return fresh;
+    } catch (error) {
+      if (rows.length > 0) gate.owe(() => this.#record(result.touched, rows));
+      throw error;
     } finally {
       this.#noteMoved(plan, result);
     }
+  }
+
+  /** Again: what the disk shows is not in the rows yet, and an edit of it must not be taken for one of what was there before. */
+  async #record(touched: readonly string[], rows: readonly Operation[]): Promise<void> {
+    const { root, access, replica } = this.#options;
+    await access.makeDurable(root, [], touched);
+    await replica.store.write(rows, { durable: true });
   }
 
   #newLargeContents(plan: Plan, result: BatchResult): ContentId[] {
@@ -232,12 +261,13 @@ export class Materialiser {
     });
   }
 
-  async #apply(plan: Plan): Promise<BatchResult> {
+  async #apply(plan: Plan, name: string): Promise<BatchResult> {
     const { root, trash, staging, writeThread } = this.#options;
-    const removals = plan.removals.map(({ operation }) => operation);
+    const removals = plan.removals.map(({ operation }) => ({ ...operation, mayBeGone: operation.mayBeGone || this.#isUnsure(operation.path) }));
     const placements = plan.placements.map(({ operation }) => operation);
     const touches = plan.touches.map(({ operation }) => operation);
-    if (removals.length + placements.length + touches.length === 0) return { removals: [], placements: [], touches: [], touched: [] };
+    const checks = plan.refreshes.map(({ operation }) => operation);
+    if (removals.length + placements.length + touches.length + checks.length === 0) return NOTHING_DONE;
     const tmp = `${root}/${OWN_FOLDER}/tmp`;
     const duplicates = plan.duplicates.map(({ name, bytes, at }) => ({ name, bytes, at, copy: `copy-${this.#nextCopy++}` }));
     if (duplicates.length > 0) {
@@ -250,13 +280,15 @@ export class Materialiser {
     }
     await this.#writeIntents(plan, placements);
     return writeThread.call('applyBatch', {
+      name,
       root,
       tmp,
       day: trash.day(),
       quarantine: this.#options.standing.quarantine,
       removals,
-      placements,
+      placements: placements.map((operation, at) => ({ ...operation, row: rowToCome(plan.placements[at]!.plan, operation.want) })),
       touches,
+      checks,
       copies: duplicates.map(({ copy }) => copy),
     });
   }
@@ -278,10 +310,17 @@ export class Materialiser {
     if (rows.length > 0) await store.write(rows, { durable: true });
   }
 
+  /** It may have been removed by us, in an earlier run or although we were told that it failed. */
+  #isUnsure(path: string): boolean {
+    return this.#redoing || this.#unsure.has(path);
+  }
+
   #noteKept(plan: Plan, result: BatchResult): void {
     const { staging } = this.#options;
     for (const [at, { operation }] of plan.removals.entries()) {
       const outcome = result.removals[at]!;
+      if (outcome.status === 'failed') this.#unsure.add(operation.path);
+      else this.#unsure.delete(operation.path);
       if (outcome.status === 'done' && outcome.kept === true) staging.noteKept(operation.keepAs!, outcome.stat!.inode);
     }
   }

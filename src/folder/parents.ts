@@ -69,7 +69,11 @@ export class Parents {
 
   restoreModes(): void {
     for (const [path, mode] of this.#modes) {
-      if (lstatOrNothing(this.#disk, join(this.#root, path))?.isDirectory() === true) this.#disk.chmod(join(this.#root, path), mode);
+      try {
+        if (lstatOrNothing(this.#disk, join(this.#root, path))?.isDirectory() === true) this.#disk.chmod(join(this.#root, path), mode);
+      } catch {
+        // What was done meanwhile is to be told all the same; the mode will pass for an edit.
+      }
     }
     this.#modes.clear();
   }

@@ -12,7 +12,7 @@
  */
 import { join } from 'node:path';
 import { equalBytes, toHex } from '../base/bytes.ts';
-import { messageOf, SamerootError, systemCode, type ErrorCode } from '../base/errors.ts';
+import { messageOf, SamerootError, systemCode } from '../base/errors.ts';
 import { hash } from '../content/hash.ts';
 import { diskStat, kindOf, lstatExisting, lstatOrNothing, MODE_BITS, wholeMs } from './disk-stat.ts';
 import { OPEN, type Disk, type FileStats } from './disk.ts';
@@ -21,95 +21,9 @@ import { IntoTrash, QUARANTINE_FOLDER, sameFile, TRASH_FOLDER, type Trashed } fr
 import { ioCode } from './io-error.ts';
 import { Parents, type ParentFault } from './parents.ts';
 import { parentPath } from './paths.ts';
-import { sameStat, type DiskStat, type PlacedKind } from './placed.ts';
-
-export interface Known {
-  readonly kind: PlacedKind;
-  readonly stat: DiskStat;
-}
-
-export interface Removal {
-  readonly path: string;
-  readonly was: Known;
-  /** Another path wants these bytes: they go to staging under this name, not to the trash. */
-  readonly keepAs: string | undefined;
-  /** To the quarantine, not to the trash. */
-  readonly setAside: boolean;
-}
-
-export interface WantedFile {
-  readonly kind: 'file';
-  readonly bytes: number;
-  readonly mode: number;
-  readonly mtimeMs: number;
-  /** Name in staging. `undefined`: the bytes are not at hand (but what lies there already may be them); empty files need none. */
-  readonly staged: string | undefined;
-  /** Of a content of one chunk. */
-  readonly chunk: string | undefined;
-  /** Files that are known to hold the wanted bytes: they were on their way here when an earlier run died. */
-  readonly inodes: readonly number[];
-}
-
-export type Wanted =
-  | WantedFile
-  | { readonly kind: 'symlink'; readonly target: Uint8Array }
-  /** Implied: nobody's entry, only a parent; one that is there already is left as it is. */
-  | { readonly kind: 'directory'; readonly mode: number; readonly implied: boolean };
-
-export interface Placement {
-  readonly path: string;
-  readonly was: Known | undefined;
-  readonly want: Wanted;
-  /** What was there goes to the quarantine, not to the trash. */
-  readonly setAside: boolean;
-}
-
-export interface Touch {
-  readonly path: string;
-  readonly was: Known;
-  readonly mode: number;
-  /** Files only. */
-  readonly mtimeMs: number | undefined;
-}
-
-export interface Batch {
-  readonly root: string;
-  readonly tmp: string;
-  /** `2026-11-23`: the folder in the trash. */
-  readonly day: string;
-  /** The folder in the quarantine, while something is set aside. */
-  readonly quarantine: string | undefined;
-  readonly removals: readonly Removal[];
-  readonly placements: readonly Placement[];
-  readonly touches: readonly Touch[];
-  /** Files in staging that were made for this batch alone. */
-  readonly copies: readonly string[];
-}
-
-export type Outcome =
-  | {
-      readonly status: 'done';
-      readonly stat: DiskStat | undefined;
-      readonly trashed?: Trashed | undefined;
-      readonly moved?: boolean;
-      readonly kept?: boolean;
-    }
-  /** A folder to be removed that is not empty; or one that should be made and is there. */
-  | { readonly status: 'left' }
-  /** `path` is not as its row says: it must be ingested first. */
-  | { readonly status: 'dirty'; readonly path: string }
-  /** `path`, a parent or this path itself, is not a folder or not a file as it would have to be. */
-  | { readonly status: 'blocked'; readonly path: string }
-  | { readonly status: 'absent' }
-  | { readonly status: 'failed'; readonly code: ErrorCode; readonly message: string };
-
-export interface BatchResult {
-  readonly removals: readonly Outcome[];
-  readonly placements: readonly Outcome[];
-  readonly touches: readonly Outcome[];
-  /** Below the root: folders whose names have changed, and what has another mode or time in place. */
-  readonly touched: readonly string[];
-}
+import type { Batch, BatchResult, Check, Known, Outcome, Placement, Removal, Touch, Wanted, WantedFile, WantedLink } from './place-batch.ts';
+import { readNotes, writeNotes, type PlaceNote, type PlaceNotes } from './place-notes.ts';
+import { sameStat, type DiskStat } from './placed.ts';
 
 /** Public methods are jobs: see `disk-jobs.ts`. */
 export class PlaceJobs {
@@ -128,6 +42,17 @@ export class PlaceJobs {
     }
     return new Applier(this.#disk, this.#trash, batch).run();
   }
+
+  /** What the last batch of an earlier run has shown. To be asked before anything else is done in staging. */
+  readNotes(input: { tmp: string }): PlaceNotes | undefined {
+    return readNotes(this.#disk, input.tmp);
+  }
+}
+
+/** What a placement needs in staging; folders are made when their turn comes. */
+interface Made {
+  readonly name: string | undefined;
+  readonly error: unknown;
 }
 
 class Applier {
@@ -138,7 +63,8 @@ class Applier {
   readonly #touched = new Set<string>();
   /** Names in staging that removals of this batch are to fill, and have not: a file with such a name is a leftover. */
   readonly #unfilled: Set<string | undefined>;
-  #nextName = 0;
+  /** Names in staging of what was made here. */
+  readonly #own: string[] = [];
 
   constructor(disk: Disk, trash: IntoTrash, batch: Batch) {
     this.#disk = disk;
@@ -149,21 +75,51 @@ class Applier {
   }
 
   run(): BatchResult {
-    const { removals, placements, touches } = this.#batch;
+    const { removals, placements, touches, checks } = this.#batch;
+    const checked = checks.map((check) => this.#guarded(check.path, () => this.#check(check)));
     const removed = removals.map((removal) => this.#guarded(removal.path, () => this.#remove(removal)));
-    const placed = placements.map((placement) => this.#guarded(placement.path, () => this.#place(placement)));
+    const placed = this.#placeAll(placements);
     const changed = touches.map((touch) => this.#guarded(touch.path, () => this.#touch(touch)));
-    for (const copy of this.#batch.copies) tryToRemove(this.#disk, join(this.#batch.tmp, copy));
     this.#parents.restoreModes();
-    return { removals: removed, placements: placed, touches: changed, touched: [...this.#touched] };
+    return { removals: removed, placements: placed, touches: changed, checks: checked, touched: [...this.#touched] };
+  }
+
+  #placeAll(placements: readonly Placement[]): Outcome[] {
+    const made = placements.map(({ want }) => this.#makeReady(want));
+    const notes = placements.map(({ path, row }, at) => noteOf(path, row, made[at]!.name));
+    const failure = this.#tryToNote(notes);
+    const placed = placements.map((placement, at) =>
+      this.#guarded(placement.path, () => this.#place(placement, failure === undefined ? made[at]! : { name: undefined, error: failure })),
+    );
+    // What has not moved is removed now, or placed by others later on, and would count as shown then.
+    const right = notes.map((note, at) => (hasMoved(placed[at]!) ? note : undefined));
+    if (right.every((note, at) => note === notes[at]) || this.#tryToNote(right) === undefined) {
+      for (const leftover of [...this.#own, ...this.#batch.copies]) tryToRemove(this.#disk, join(this.#batch.tmp, leftover));
+    }
+    return placed;
+  }
+
+  /** Why not, if it can not be done. */
+  #tryToNote(notes: readonly (PlaceNote | undefined)[]): unknown {
+    const { tmp, name } = this.#batch;
+    try {
+      writeNotes(this.#disk, tmp, { batch: name, notes: notes.filter((note) => note !== undefined) });
+      return undefined;
+    } catch (error) {
+      return error;
+    }
   }
 
   #absolute(path: string): string {
     return join(this.#batch.root, path);
   }
 
-  #temporary(): string {
-    return join(this.#batch.tmp, `place-${this.#nextName++}`);
+  /** A name in staging that is free. */
+  #ownName(): string {
+    const name = `place-${this.#own.length}`;
+    this.#own.push(name);
+    this.#disk.removeTree(join(this.#batch.tmp, name));
+    return name;
   }
 
   /** Runs a step on `path`; a parent without write permission gets it for the time of the batch. */
@@ -193,13 +149,12 @@ class Applier {
     return setAside && quarantine !== undefined ? [quarantine, QUARANTINE_FOLDER] : [day, TRASH_FOLDER];
   }
 
-  #remove({ path, was, keepAs, setAside }: Removal): Outcome {
+  #remove({ path, was, keepAs, setAside, mayBeGone }: Removal): Outcome {
     const { root, tmp } = this.#batch;
     // Whatever is in the place of a parent, a folder with this path in it is not.
-    if (this.#parents.check(path) !== undefined) return { status: 'done', stat: undefined };
     const target = this.#absolute(path);
-    const stats = lstatOrNothing(this.#disk, target);
-    if (stats === undefined) return { status: 'done', stat: undefined };
+    const stats = this.#parents.check(path) === undefined ? lstatOrNothing(this.#disk, target) : undefined;
+    if (stats === undefined) return mayBeGone ? { status: 'done', stat: undefined } : { status: 'dirty', path };
     if (was.kind === 'directory') {
       if (!stats.isDirectory()) return { status: 'dirty', path };
       return this.#removeFolder(path, target);
@@ -242,7 +197,7 @@ class Applier {
     return { status: 'done', stat: undefined };
   }
 
-  #place(placement: Placement): Outcome {
+  #place(placement: Placement, made: Made): Outcome {
     const { path, was, want, setAside } = placement;
     const fault = this.#parents.check(path);
     if (fault !== undefined) return blockedBy(fault);
@@ -255,8 +210,10 @@ class Applier {
       if (want.kind === 'directory' && want.implied && stats.isDirectory()) return { status: 'left' };
       return isWanted(this.#disk, target, stats, want) ? this.#adopt(path, stats, want) : { status: 'dirty', path };
     }
-    const temporary = this.#make(want);
-    if (temporary === undefined) return { status: 'absent' };
+    if (made.error !== undefined) throw made.error;
+    const name = want.kind === 'directory' ? this.#makeFolder(want.mode) : made.name;
+    if (name === undefined) return { status: 'absent' };
+    const temporary = join(this.#batch.tmp, name);
     const arriving = lstatExisting(this.#disk, temporary);
     let trashed: Trashed | undefined;
     if (replaces) {
@@ -269,30 +226,51 @@ class Applier {
     }
     this.#disk.rename(temporary, target);
     if (want.kind === 'directory') this.#parents.made(path);
-    const placed = lstatExisting(this.#disk, target);
-    if (placed.ino !== arriving.ino || placed.mtimeMs !== arriving.mtimeMs || placed.size !== arriving.size)
-      return { status: 'dirty', path };
-    return { status: 'done', stat: diskStat(placed), trashed, moved: true };
+    return { status: 'done', stat: this.#statOf(target, arriving), trashed, moved: true };
   }
 
-  /** The new thing under a name in `tmp`, complete with mode and time; `undefined` where its bytes are not at hand. */
-  #make(want: Wanted): string | undefined {
-    if (want.kind === 'directory' || want.kind === 'symlink') {
-      const temporary = this.#temporary();
-      this.#disk.removeTree(temporary);
-      if (want.kind === 'symlink') this.#disk.symlink(want.target, temporary);
-      else {
-        this.#disk.mkdir(temporary);
-        this.#disk.chmod(temporary, want.mode);
-      }
-      return temporary;
+  /** Of what has arrived. Where it can not be seen any more, for a user was quicker, say, it is as no file ever is. */
+  #statOf(target: string, arriving: FileStats): DiskStat {
+    try {
+      const placed = this.#disk.lstat(target);
+      if (placed?.ino === arriving.ino && placed.mtimeMs === arriving.mtimeMs && placed.size === arriving.size) return diskStat(placed);
+    } catch {
+      // It is there all the same.
+    }
+    return { ...diskStat(arriving), ctimeMs: 0 };
+  }
+
+  #makeReady(want: Wanted): Made {
+    try {
+      return { name: want.kind === 'directory' ? undefined : this.#make(want), error: undefined };
+    } catch (error) {
+      return { name: undefined, error };
+    }
+  }
+
+  /** The name in staging of the new thing, complete with mode and time; `undefined` where its bytes are not at hand. */
+  #make(want: WantedFile | WantedLink): string | undefined {
+    const { tmp } = this.#batch;
+    if (want.kind === 'symlink') {
+      const name = this.#ownName();
+      this.#disk.symlink(want.target, join(tmp, name));
+      return name;
     }
     if (want.bytes > 0 && (want.staged === undefined || this.#unfilled.has(want.staged))) return undefined;
-    const temporary = want.staged === undefined ? this.#temporary() : join(this.#batch.tmp, want.staged);
-    if (want.staged === undefined) this.#disk.close(this.#disk.open(temporary, OPEN.writeOnly | OPEN.create | OPEN.truncate));
+    const name = want.staged ?? this.#ownName();
+    const temporary = join(tmp, name);
+    if (want.staged === undefined) this.#disk.close(this.#disk.open(temporary, OPEN.writeOnly | OPEN.create | OPEN.exclusive));
     const stats = lstatOrNothing(this.#disk, temporary);
-    if (stats !== undefined) setModeAndTime(this.#disk, temporary, stats, want.mode, want.mtimeMs);
-    return stats === undefined ? undefined : temporary;
+    if (stats === undefined) return undefined;
+    setModeAndTime(this.#disk, temporary, stats, want.mode, want.mtimeMs);
+    return name;
+  }
+
+  #makeFolder(mode: number): string {
+    const name = this.#ownName();
+    this.#disk.mkdir(join(this.#batch.tmp, name));
+    this.#disk.chmod(join(this.#batch.tmp, name), mode);
+    return name;
   }
 
   /** What lies there is what is wanted: only mode and time are brought in line. */
@@ -301,6 +279,13 @@ class Applier {
     if (want.kind === 'file') setModeAndTime(this.#disk, target, stats, want.mode, want.mtimeMs);
     this.#touched.add(path);
     return { status: 'done', stat: diskStat(lstatExisting(this.#disk, target)) };
+  }
+
+  #check({ path, was }: Check): Outcome {
+    const fault = this.#parents.check(path);
+    if (fault !== undefined) return blockedBy(fault);
+    const stats = lstatOrNothing(this.#disk, this.#absolute(path));
+    return stats !== undefined && isAs(stats, was) ? { status: 'left' } : { status: 'dirty', path };
   }
 
   #touch({ path, was, mode, mtimeMs }: Touch): Outcome {
@@ -323,6 +308,14 @@ class Applier {
     this.#touched.add(path);
     return { status: 'done', stat: diskStat(lstatExisting(this.#disk, target)) };
   }
+}
+
+function noteOf(path: string, row: Uint8Array | undefined, temporary: string | undefined): PlaceNote | undefined {
+  return row === undefined || temporary === undefined ? undefined : { temporary, path, row };
+}
+
+function hasMoved(outcome: Outcome): boolean {
+  return outcome.status === 'done' && outcome.moved === true;
 }
 
 function blockedBy(fault: ParentFault): Outcome {

@@ -2,36 +2,24 @@
 import { equalBytes } from '../base/bytes.ts';
 import type { Operation } from '../store/store.ts';
 import { newestPathRow } from './content-index.ts';
-import type { BatchResult, Outcome } from './place-job.ts';
-import { placeRows, unplaceRows, type Placed } from './placed.ts';
-import type { PathPlan, Plan } from './plan.ts';
+import type { BatchResult, Outcome, Wanted } from './place-batch.ts';
+import { encodePlaced, placeRows, unplaceRows, type DiskStat, type Placed } from './placed.ts';
+import type { PathPlan, Plan, Planned, Wish } from './plan.ts';
 import { asideRows, isAside } from './set-aside.ts';
 import type { Trash } from './trash.ts';
 
+const LINK = { bytes: 0, mtimeMs: 0, mode: 0, inodes: [] };
+
 export function outcomesByPath(plan: Plan, result: BatchResult): Map<string, Outcome> {
   const outcomes = new Map<string, Outcome>();
-  for (const [
-    at,
-    {
-      plan: { path },
-    },
-  ] of plan.removals.entries())
-    outcomes.set(path, result.removals[at]!);
+  const note = (planned: readonly Planned<unknown>[], results: readonly Outcome[]): void => {
+    for (const [at, { plan: pathPlan }] of planned.entries()) outcomes.set(pathPlan.path, results[at]!);
+  };
+  note(plan.removals, result.removals);
   // After a removal of the same path, its placement decides.
-  for (const [
-    at,
-    {
-      plan: { path },
-    },
-  ] of plan.placements.entries())
-    outcomes.set(path, result.placements[at]!);
-  for (const [
-    at,
-    {
-      plan: { path },
-    },
-  ] of plan.touches.entries())
-    outcomes.set(path, result.touches[at]!);
+  note(plan.placements, result.placements);
+  note(plan.touches, result.touches);
+  note(plan.refreshes, result.checks);
   return outcomes;
 }
 
@@ -64,16 +52,29 @@ export function rowsOf(plan: Plan, result: BatchResult, trash: Trash): Operation
     const outcome = result.touches[at]!;
     if (outcome.status === 'done') rows.push(...shownRows(pathPlan, pathPlan.row, outcome.stat!));
   }
-  for (const pathPlan of plan.refreshes) rows.push(...shownRows(pathPlan, pathPlan.row, pathPlan.row!.stat));
+  for (const [at, { plan: pathPlan }] of plan.refreshes.entries()) {
+    if (result.checks[at]!.status === 'left') rows.push(...shownRows(pathPlan, pathPlan.row, pathPlan.row!.stat));
+  }
   for (const pathPlan of plan.left) rows.push(...stayRows(pathPlan));
   return rows;
 }
 
-function shownRows({ path, wish }: PathPlan, previous: Placed | undefined, stat: Placed['stat']): Operation[] {
-  const { value, owner, dots, copies } = wish!;
+/** What the row of a placed file or link is going to say, as far as that is known before; folders need no note. */
+export function rowToCome({ path, wish }: PathPlan, want: Wanted): Uint8Array | undefined {
+  if (want.kind === 'directory') return undefined;
+  const { bytes, mtimeMs, mode, inodes } = want.kind === 'file' ? want : LINK;
+  return encodePlaced(path, shownAs(wish!, { inode: inodes.at(-1) ?? 0, bytes, mtimeMs, ctimeMs: 0, mode }));
+}
+
+function shownAs({ value, owner, dots, copies }: Wish, stat: DiskStat): Placed {
   const content = value.kind === 'file' ? value.content : undefined;
   const target = value.kind === 'symlink' ? value.target : undefined;
-  const placed: Placed = { kind: value.kind, stat, content, target, owner, dots, copies };
+  return { kind: value.kind, stat, content, target, owner, dots, copies };
+}
+
+function shownRows({ path, wish }: PathPlan, previous: Placed | undefined, stat: DiskStat): Operation[] {
+  const placed = shownAs(wish!, stat);
+  const { content } = placed;
   const rows = placeRows(path, placed, previous);
   const isNew = content !== undefined && (previous?.content === undefined || !equalBytes(previous.content, content));
   return isNew ? [...rows, newestPathRow(content, path)] : rows;

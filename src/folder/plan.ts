@@ -10,14 +10,14 @@ import { asBuffer, byteKey, equalBytes, toHex, utf8 } from '../base/bytes.ts';
 import { MIB } from '../base/limits.ts';
 import { nextTurn, type Timers } from '../base/world.ts';
 import { contentHash, contentLevel } from '../content/content-list.ts';
-import type { Dot, Entry, FoundValue, Value } from '../entry/entry.ts';
-import { conflictNames, view, type View } from '../entry/view.ts';
+import { compareDots, type Dot, type Entry, type FoundValue, type Value } from '../entry/entry.ts';
+import { conflictNames, isLive, view, type View } from '../entry/view.ts';
 import type { Replica } from '../replica/replica.ts';
 import * as keyspace from '../store/keyspace.ts';
 import { wholeMs } from './disk-stat.ts';
 import { leadsOutside } from './links.ts';
 import { comparePaths, fileKey, parentPath, pathOfKey, pathProblem } from './paths.ts';
-import type { Placement, Removal, Touch, WantedFile } from './place-job.ts';
+import type { Check, Placement, Removal, Touch, WantedFile } from './place-batch.ts';
 import { decodePlaced, getPlaced, isWithheld, type Placed } from './placed.ts';
 import type { Staging } from './staging.ts';
 import { todoInodes } from './todo.ts';
@@ -64,7 +64,7 @@ export interface Plan {
   readonly duplicates: readonly { readonly name: string; readonly bytes: number; readonly at: number }[];
   readonly touches: readonly Planned<Touch>[];
   /** Only the row changes. */
-  readonly refreshes: readonly PathPlan[];
+  readonly refreshes: readonly Planned<Check>[];
   /** Folders that stay, as parents of what is placed. */
   readonly left: readonly PathPlan[];
 }
@@ -234,7 +234,7 @@ export class Planner {
     const removals: Planned<Removal>[] = [];
     const placing: PathPlan[] = [];
     const touches: Planned<Touch>[] = [];
-    const refreshes: PathPlan[] = [];
+    const refreshes: Planned<Check>[] = [];
     const left: PathPlan[] = [];
     for (const plan of this.#paths.values()) {
       const { path, row, wish } = plan;
@@ -244,14 +244,15 @@ export class Planner {
       } else if (wish !== undefined && sameBytes(row, wish.value)) {
         const touch = touchOf(path, row, wish.value);
         if (touch !== undefined) touches.push({ plan, operation: touch });
-        else if (!sameShown(row, wish)) refreshes.push(plan);
+        else if (!sameShown(row, wish)) refreshes.push({ plan, operation: { path, was: { kind: row.kind, stat: row.stat } } });
       } else {
         const replaces = wish !== undefined && (row.kind === 'directory') === (wish.value.kind === 'directory');
         if (replaces) placing.push(plan);
         else if (row.kind === 'directory' && this.#needed.has(path)) left.push(plan);
         else {
           const was = { kind: row.kind, stat: row.stat };
-          removals.push({ plan, operation: { path, was, keepAs: undefined, setAside: isWithheld(row) } });
+          const mayBeGone = !this.#isShownElsewhere(path, row, wish);
+          removals.push({ plan, operation: { path, was, keepAs: undefined, setAside: isWithheld(row), mayBeGone } });
           if (wish !== undefined) placing.push(plan);
         }
       }
@@ -261,6 +262,13 @@ export class Planner {
     touches.sort((a, b) => comparePaths(b.plan.path, a.plan.path));
     const sourced = this.#sources(removals, placing);
     return { paths: this.#paths, keys: this.#keys, idle: this.#idle, ...sourced, touches, refreshes, left };
+  }
+
+  /** A version that this row shows is alive. */
+  #isShownElsewhere(path: string, row: Placed, wish: Wish | undefined): boolean {
+    if (wish === undefined && row.owner === path) return false;
+    const versions = this.#replica.entry(fileKey(row.owner))?.versions ?? [];
+    return versions.some(({ dot, value }) => isLive(value) && row.dots.some((shown) => compareDots(shown, dot) === 0));
   }
 
   /** Finds the bytes: in staging, or in a file that goes away in this very plan. */
@@ -279,8 +287,8 @@ export class Planner {
       const was = row === undefined || removed ? undefined : { kind: row.kind, stat: row.stat };
       const setAside = row !== undefined && isWithheld(row);
       const { value } = wish!;
-      if (value.kind === 'directory') return { plan, operation: { path, was, want: { ...value, implied: wish!.implied }, setAside } };
-      if (value.kind === 'symlink') return { plan, operation: { path, was, want: value, setAside } };
+      if (value.kind === 'directory') return { plan, operation: { path, was, want: { ...value, implied: wish!.implied }, setAside, row: undefined } };
+      if (value.kind === 'symlink') return { plan, operation: { path, was, want: value, setAside, row: undefined } };
       const staged = value.bytes === 0 ? undefined : this.#staging.placeable(value.content);
       const source = vanishing.get(byteKey(value.content));
       if (staged?.known === false && source !== undefined) kept.set(source, staged.name);
@@ -292,10 +300,11 @@ export class Planner {
       }
       const chunk = contentLevel(value.content) === 0 ? toHex(contentHash(value.content)) : undefined;
       const inodes = todoInodes(this.#replica.store, fileKey(wish!.owner));
-      if (mayMove) inodes.push(...[staged.inode, source?.plan.row?.stat.inode].filter((inode) => inode !== undefined));
+      const inode = mayMove ? (staged.inode ?? source?.plan.row?.stat.inode) : undefined;
+      if (inode !== undefined) inodes.push(inode);
       const { bytes, mode, mtimeMs } = value;
       const want: WantedFile = { kind: 'file', bytes, mode, mtimeMs, staged: mayMove ? staged.name : undefined, chunk, inodes };
-      return { plan, operation: { path, was, want, setAside } };
+      return { plan, operation: { path, was, want, setAside, row: undefined } };
     });
     const keeping = removals.map((removal) => ({ plan: removal.plan, operation: { ...removal.operation, keepAs: kept.get(removal) } }));
     return { removals: keeping, placements, duplicates };

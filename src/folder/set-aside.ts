@@ -22,7 +22,7 @@ import { fileValue, type FoundOutcome } from './file-hasher.ts';
 import type { Gate } from './ingest-commit.ts';
 import { QUARANTINE_FOLDER } from './into-trash.ts';
 import { comparePaths, fileKey, OWN_FOLDER } from './paths.ts';
-import type { Outcome, Removal } from './place-job.ts';
+import type { Outcome, Removal } from './place-batch.ts';
 import { decodePlaced, unplaceRows, type Placed } from './placed.ts';
 import type { Standing } from './standing.ts';
 
@@ -113,10 +113,10 @@ export class Withheld {
     return gate.run(async () => {
       const still = rows.filter(({ path }) => replica.entry(fileKey(path)) === undefined);
       const removals = still.map(({ path, placed: { kind, stat } }): Removal => {
-        return { path, was: { kind, stat }, keepAs: undefined, setAside: true };
+        return { path, was: { kind, stat }, keepAs: undefined, setAside: true, mayBeGone: true };
       });
       const tmp = `${root}/${OWN_FOLDER}/tmp`;
-      const batch = { root, tmp, day: name, quarantine: name, removals, placements: [], touches: [], copies: [] };
+      const batch = { name: '', root, tmp, day: name, quarantine: name, removals, placements: [], touches: [], checks: [], copies: [] };
       const result = await writeThread.call('applyBatch', batch);
       await access.makeDurable(root, [], result.touched);
       const operations: Operation[] = [];
@@ -124,7 +124,8 @@ export class Withheld {
         const { path, placed } = still[at]!;
         if (outcome.status !== 'done') continue;
         operations.push(...unplaceRows(path, placed));
-        if (outcome.trashed !== undefined && placed.content !== undefined) operations.push(...asideRows(placed.content, outcome.trashed.path));
+        if (outcome.trashed !== undefined && placed.content !== undefined)
+          operations.push(...asideRows(placed.content, outcome.trashed.path));
       }
       if (operations.length > 0) await replica.store.write(operations, { durable: true });
       standing.setAside += countAside(result.removals);

@@ -205,7 +205,7 @@ export class Staging {
    *   `CONTENT_MISSING` if nothing of a content is here
    */
   async finish(ids: readonly ContentId[]): Promise<void> {
-    const rest = ids.filter((id) => !equalBytes(id, EMPTY_CONTENT));
+    const rest = ids.filter((id) => !equalBytes(id, EMPTY_CONTENT) && !this.#unclaim(stagedName(id)));
     const names = (large: boolean): string[] => [...new Set(rest.filter((id) => contentLevel(id) > 0 === large).map(stagedName))];
     await this.#finishNames(names(false), names(true));
     const missing = rest.find((id) => !this.complete(id));
@@ -280,6 +280,14 @@ export class Staging {
     const staged = this.#files.get(name);
     if (staged === undefined) return false;
     staged.claimed = true;
+    return true;
+  }
+
+  /** False: there is still something to finish. A complete one is durable: a flush that fails now is no reason to drop it. */
+  #unclaim(name: string): boolean {
+    const staged = this.#files.get(name);
+    if (staged?.complete !== true) return false;
+    staged.claimed = false;
     return true;
   }
 

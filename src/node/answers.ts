@@ -3,8 +3,8 @@
  * in the trash.
  */
 import type { ErrorCode } from '../base/errors.ts';
+import type { Value } from '../entry/entry.ts';
 import type { RestoreRequest, RestoreResult } from '../folder/trash-restore.ts';
-import type { ValueStatus } from './node-api.ts';
 
 export type { RestoreRequest, RestoreResult };
 
@@ -14,6 +14,8 @@ export interface AuthorStatus {
   /** Undefined where no member is known to write under this replica id. */
   readonly nodeId: string | undefined;
   readonly name: string | undefined;
+  /** This host itself. */
+  readonly here: boolean;
 }
 
 export interface VersionStatus {
@@ -24,7 +26,7 @@ export interface VersionStatus {
   readonly found: boolean;
   /** ISO 8601, by the author's clock. */
   readonly written: string;
-  readonly kind: ValueStatus['kind'];
+  readonly kind: Value['kind'];
   readonly bytes: number;
   readonly mode: string | undefined;
   readonly modified: string | undefined;

@@ -23,5 +23,8 @@ export function authorsOf({ body, peers, own, replicaOf }: AuthorParts): (replic
   for (const { hello } of peers.links.values())
     if (hello !== undefined) known.set(hello.replica, { nodeId: hello.nodeId, name: hello.name });
   known.set(body.replica.id, own);
-  return (replicaId) => ({ replicaId, nodeId: known.get(replicaId)?.nodeId, name: known.get(replicaId)?.name });
+  return (replicaId) => {
+    const host = known.get(replicaId);
+    return { replicaId, nodeId: host?.nodeId, name: host?.name, here: replicaId === body.replica.id };
+  };
 }

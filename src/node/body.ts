@@ -17,6 +17,7 @@ import { makeLanding, type Showing } from './landing.ts';
 import { Members } from './members.ts';
 import type { NodeOptions } from './node-api.ts';
 import type { IntakeProblems } from './problems.ts';
+import { Purge, type PurgeLink } from './purge.ts';
 import { Records } from './records.ts';
 
 export interface Body {
@@ -29,6 +30,7 @@ export interface Body {
   readonly landing: Landing & Showing;
   readonly conflicts: Conflicts;
   readonly collector: Collector;
+  readonly purge: Purge;
 }
 
 export interface BodyParts {
@@ -42,14 +44,16 @@ export interface BodyParts {
   readonly replica: Replica;
   readonly pins: readonly string[];
   readonly problems: IntakeProblems;
-  /** Peers that are connected now. */
-  readonly connected: () => Iterable<string>;
+  /** Peers that are connected now, by node id. */
+  readonly links: () => ReadonlyMap<string, PurgeLink>;
   /** A peer and all others with its root. */
   readonly sourcesLike: (peer: string) => Iterable<string>;
   /** Trees that sessions may still need. */
   readonly heldTrees: () => readonly Tree[];
   /** Entries of peers are committed and on disk. */
   readonly onLanded: () => void;
+  /** The head is to be told, and then that this replica goes by a new stable cut. */
+  readonly onAdopted: () => void;
 }
 
 export async function makeBody(parts: BodyParts): Promise<Body> {
@@ -60,20 +64,31 @@ export async function makeBody(parts: BodyParts): Promise<Body> {
   const members = new Members(replica, parts.identity, parts.pins);
   const records = new Records(replica, chunks);
   const fetcher = new Fetcher(store, world.log);
-  const fetch = (content: Uint8Array, bytes: number): Promise<void> => fetcher.fetch(content, bytes, folder.target, parts.connected());
+  const fetch = (content: Uint8Array, bytes: number): Promise<void> => fetcher.fetch(content, bytes, folder.target, parts.links().keys());
   const landing = makeLanding({ replica, folder, records, members, blobs: new BlobTarget(store, chunks), fetch, world });
   const onProblem: IntakeProblems['add'] = (code, key, message) => problems.add(code, key, message);
   const { sourcesLike, onLanded } = parts;
   const { clock, timers, log } = world;
   const intake = new Intake({ replica, fetcher, landing, clock, log, sourcesLike, onProblem, onLanded });
   const conflicts = new Conflicts(replica, timers);
-  const collector = new Collector(replica, world, parts.heldTrees);
-  return { replica, folder, members, records, fetcher, intake, landing, conflicts, collector };
+  const purge = new Purge({
+    replica,
+    world,
+    everyMs: options.purgeEveryMs,
+    members: () => members.list().filter(({ nodeId }) => nodeId !== parts.identity.nodeId),
+    memberEntries: () => members.records,
+    links: parts.links,
+    isArriving: (key) => intake.isArriving(key),
+    onAdopted: parts.onAdopted,
+  });
+  const collector = new Collector(replica, world, () => [...parts.heldTrees(), ...purge.trees]);
+  return { replica, folder, members, records, fetcher, intake, landing, conflicts, collector, purge };
 }
 
 export async function closeBody(body: Body): Promise<void> {
   body.landing.close();
   body.conflicts.close();
+  await body.purge.close();
   await body.collector.close();
   await body.folder[Symbol.asyncDispose]();
   await body.replica.idle();

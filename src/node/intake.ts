@@ -5,13 +5,14 @@
  * Two stages, each with groups that form by themselves: while one group is committed and shown, the next is flushed, and
  * the contents of the one after that arrive.
  */
-import { equalBytes } from '../base/bytes.ts';
+import { byteKey, equalBytes } from '../base/bytes.ts';
 import { messageOf, SamerootError, type ErrorCode } from '../base/errors.ts';
 import { CLOCK_AHEAD_MS_MAX } from '../base/limits.ts';
 import type { Clock, Log } from '../base/world.ts';
 import { EMPTY_CONTENT, singleChunk, type ContentId } from '../content/content-list.ts';
 import { decodeEntry } from '../entry/entry-codec.ts';
-import { contains, merge, type Entry, type Value } from '../entry/entry.ts';
+import type { Entry, Value } from '../entry/entry.ts';
+import { absorb } from '../entry/stable-cut.ts';
 import { contentKey } from '../session/fetch-plan.ts';
 import type { Mutation, Replica } from '../replica/replica.ts';
 import type { Operation } from '../store/store.ts';
@@ -77,6 +78,8 @@ export class Intake {
   readonly #flushed: Arrival[] = [];
   #landing: Promise<void> | undefined;
   #pending = 0;
+  /** How many entries for a key are under way, by key. */
+  readonly #arriving = new Map<string, number>();
   readonly totals = { entries: 0, entriesDone: 0 };
 
   constructor(options: IntakeOptions) {
@@ -86,6 +89,11 @@ export class Intake {
   /** Entries between arrival and disk. */
   get pending(): number {
     return this.#pending;
+  }
+
+  /** An entry for this key has come and is not committed: what it says may be older than what is here. */
+  isArriving(key: Uint8Array): boolean {
+    return this.#arriving.has(byteKey(key));
   }
 
   /** Commits of a peer's entries that are not shown on disk yet. */
@@ -103,13 +111,31 @@ export class Intake {
     for (const item of items) {
       const incoming = { key: item.key, entry: decodeEntry(item.entry) };
       if (provesRollback(incoming.entry, this.#options.replica)) throw rolledBack();
-      const known = this.#guarded(incoming, () => contains(this.#options.replica.entry(item.key), incoming.entry));
-      if (known === undefined) sound = false;
-      else if (!known) fresh.push(incoming);
+      const adds = this.#guarded(incoming, () => this.#adds(incoming));
+      if (adds === undefined) sound = false;
+      else if (adds) fresh.push(incoming);
     }
-    const inlined = await this.#takeInline(inline, fresh);
-    const results = await Promise.all(fresh.map((incoming) => this.#admit(peer, incoming, inlined)));
-    return sound && results.every((failed) => !failed);
+    for (const { key } of fresh) this.#arriving.set(byteKey(key), (this.#arriving.get(byteKey(key)) ?? 0) + 1);
+    try {
+      const inlined = await this.#takeInline(inline, fresh);
+      const results = await Promise.all(fresh.map((incoming) => this.#admit(peer, incoming, inlined)));
+      return sound && results.every((failed) => !failed);
+    } finally {
+      for (const { key } of fresh) this.#arrived(byteKey(key));
+    }
+  }
+
+  #arrived(id: string): void {
+    const left = this.#arriving.get(id)! - 1;
+    if (left > 0) this.#arriving.set(id, left);
+    else this.#arriving.delete(id);
+  }
+
+  /** Does it say anything that is not known here? */
+  #adds({ key, entry }: Incoming): boolean {
+    const { replica } = this.#options;
+    const current = replica.entry(key);
+    return absorb(current, entry, replica.stable) !== current;
   }
 
   /** An entry that can not be merged with what is here stays out and is reported; the others go on. */
@@ -183,7 +209,7 @@ export class Intake {
   #missingContents(key: Uint8Array, entry: Entry): ContentValue[] {
     const known = this.#options.replica.entry(key);
     const result: ContentValue[] = [];
-    for (const { value } of merge(known, entry).versions) {
+    for (const { value } of absorb(known, entry, this.#options.replica.stable)?.versions ?? []) {
       if (value.kind !== 'file' && value.kind !== 'blob') continue;
       if (known?.versions.some((version) => version.value === value) === true) continue;
       if (!this.#options.landing.holds(value.content, value.kind)) result.push(value);
@@ -268,7 +294,7 @@ export class Intake {
       origin: peer,
       next: (current, author) => {
         for (const { stamp } of entry.versions) author.observe(stamp);
-        return merge(current, entry);
+        return absorb(current, entry, replica.stable);
       },
       rows: (merged, changed) => (changed ? landing.todoRows(key, merged) : []),
     }));

@@ -3,7 +3,7 @@
  * that could not be finished at once, because the user changed the path meanwhile or its bytes were moved away.
  */
 import { byteKey, fromByteKey, toHex } from '../base/bytes.ts';
-import { messageOf, type ErrorCode } from '../base/errors.ts';
+import { messageOf, SamerootError, type ErrorCode } from '../base/errors.ts';
 import type { Timer, World } from '../base/world.ts';
 import type { ContentId } from '../content/content-list.ts';
 import type { Entry } from '../entry/entry.ts';
@@ -38,6 +38,8 @@ export interface Showing {
   readonly unshown: boolean;
   /** Resolves when nothing is `unshown`. */
   shown(): Promise<void>;
+  /** Why nothing at all can be shown now; it is tried again by itself. */
+  readonly problem: SamerootError | undefined;
 }
 
 export function makeLanding(parts: LandingParts): Landing & Showing {
@@ -57,6 +59,9 @@ export function makeLanding(parts: LandingParts): Landing & Showing {
       return retries.unshown;
     },
     shown: () => retries.shown(),
+    get problem() {
+      return retries.problem;
+    },
   };
 }
 
@@ -81,6 +86,7 @@ class Retries {
   #timer: Timer | undefined;
   #pauseMs = RETRY_MS_FIRST;
   #closed = false;
+  #problem: SamerootError | undefined;
 
   constructor(parts: LandingParts) {
     this.#parts = parts;
@@ -95,10 +101,18 @@ class Retries {
     try {
       const first = await this.#attempt(keys);
       if (first.missing.length > 0 && (await this.#bring(first.missing))) await this.#attempt(first.left);
+      this.#problem = undefined;
+    } catch (error) {
+      this.#problem = error instanceof SamerootError ? error : new SamerootError('IO_ERROR', messageOf(error), { cause: error });
+      throw error;
     } finally {
       this.#retryLater();
       if (!this.unshown) for (const done of this.#watchers) done();
     }
+  }
+
+  get problem(): SamerootError | undefined {
+    return this.#problem;
   }
 
   get unshown(): boolean {

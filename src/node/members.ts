@@ -1,15 +1,18 @@
 /**
  * Who belongs to the share. The list is replicated state like everything else: one entry under `m/<node id>` for each
- * member, in two signed parts: the introduction (this key may take part), signed by the member that invited it, and the
- * description (name, address), signed by the member itself once it has spoken. The first introduction is the founder's
- * own, and the founder is a parameter of the share: every chain of introductions ends there, so nobody who is not a
- * member can add anyone.
+ * member, in signed parts: the introduction (this key may take part), signed by the member that invited it; the
+ * description (name, address), signed by the member itself once it has spoken; and, once it was evicted or admitted
+ * again, its standing, signed by who did that. The first introduction is the founder's own, and the founder is a parameter
+ * of the share: every chain of introductions ends there, so nobody who is not a member can add anyone.
+ *
+ * Invariant: an introduction is never replaced. Those whom a member introduced stay members when it is evicted, by one of
+ * them even; what it signed from its eviction on does not count.
  */
 import { badEncoding, ByteReader, ByteWriter, concatBytes, fromHex, fromUtf8, toHex, utf8 } from '../base/bytes.ts';
 import { SamerootError } from '../base/errors.ts';
 import { HASH_BYTES, NAME_TEXT_BYTES_MAX } from '../base/limits.ts';
 import { view } from '../entry/view.ts';
-import type { Entry } from '../entry/entry.ts';
+import type { Entry, Value } from '../entry/entry.ts';
 import { fingerprintOf, verifySignature, type Identity } from '../net/identity.ts';
 import type { Replica } from '../replica/replica.ts';
 import { walk } from '../tree/walk.ts';
@@ -25,6 +28,8 @@ export interface Member {
   readonly role: number;
   readonly joinedMs: number;
   readonly evicted: boolean;
+  /** It was evicted once, and invited anew. */
+  readonly readmitted: boolean;
 }
 
 const FORMAT = 1;
@@ -46,7 +51,6 @@ interface Introduction {
   readonly publicKey: Uint8Array;
   readonly role: number;
   readonly joinedMs: number;
-  readonly evicted: boolean;
   readonly signer: string;
   readonly signature: Uint8Array;
 }
@@ -58,18 +62,24 @@ interface Description {
   readonly signature: Uint8Array;
 }
 
+interface Standing {
+  readonly evicted: boolean;
+  readonly sinceMs: number;
+  readonly signer: string;
+  readonly signature: Uint8Array;
+}
+
 interface MemberRecord {
   readonly nodeId: string;
   readonly introduction: Introduction;
   readonly description: Description;
+  /** Undefined: never evicted. */
+  readonly standing: Standing | undefined;
 }
 
 function introductionBytes(fields: Omit<Introduction, 'signature'>): Uint8Array {
   const writer = new ByteWriter(128).u8(FORMAT).sized(fields.publicKey).varint(fields.role).u48(fields.joinedMs);
-  return writer
-    .varint(fields.evicted ? 1 : 0)
-    .raw(fromHex(fields.signer))
-    .finish();
+  return writer.raw(fromHex(fields.signer)).finish();
 }
 
 /** Bound to the key it describes, so that it can not be moved to another member. */
@@ -77,10 +87,21 @@ function descriptionBytes(nodeId: string, fields: Omit<Description, 'signature'>
   return new ByteWriter(128).raw(fromHex(nodeId)).sized(utf8(fields.name)).sized(utf8(fields.address)).raw(fromHex(fields.signer)).finish();
 }
 
-export function encodeMember({ nodeId, introduction, description }: MemberRecord): Uint8Array {
+function standingBytes(nodeId: string, { evicted, sinceMs, signer }: Omit<Standing, 'signature'>): Uint8Array {
+  const writer = new ByteWriter(128).u8(FORMAT).raw(fromHex(nodeId));
+  return writer
+    .u8(evicted ? 1 : 0)
+    .u48(sinceMs)
+    .raw(fromHex(signer))
+    .finish();
+}
+
+export function encodeMember({ nodeId, introduction, description, standing }: MemberRecord): Uint8Array {
   const first = introductionBytes(introduction);
   const second = descriptionBytes(nodeId, description);
-  return new ByteWriter(512).sized(first).raw(introduction.signature).sized(second).raw(description.signature).finish();
+  const writer = new ByteWriter(512).sized(first).raw(introduction.signature).sized(second).raw(description.signature);
+  if (standing !== undefined) writer.sized(standingBytes(nodeId, standing)).raw(standing.signature);
+  return writer.finish();
 }
 
 /** @throws {SamerootError} `BAD_ENCODING` */
@@ -90,13 +111,12 @@ export function decodeMember(bytes: Uint8Array): MemberRecord {
   const introductionSignature = Uint8Array.from(reader.raw(SIGNATURE_BYTES));
   const second = new ByteReader(reader.sized(PART_BYTES_MAX));
   const descriptionSignature = Uint8Array.from(reader.raw(SIGNATURE_BYTES));
-  reader.end();
+  const standing = reader.remaining === 0 ? undefined : readStanding(reader);
   if (first.u8() !== FORMAT) throw badEncoding('a member record has an unknown format');
   const introduction = {
     publicKey: Uint8Array.from(first.sized(KEY_BYTES_LIMIT)),
     role: first.varint(1),
     joinedMs: first.u48(),
-    evicted: first.varint(1) === 1,
     signer: toHex(first.raw(HASH_BYTES)),
     signature: introductionSignature,
   };
@@ -108,7 +128,37 @@ export function decodeMember(bytes: Uint8Array): MemberRecord {
   second.end();
   if (name === undefined || address === undefined) throw badEncoding('a member record has a name that is not UTF-8');
   if (nodeId !== fingerprintOf(introduction.publicKey)) throw badEncoding('a member record describes another key');
-  return { nodeId, introduction, description: { name, address, signer, signature: descriptionSignature } };
+  if (standing !== undefined && standing.nodeId !== nodeId) throw badEncoding('a member record has the standing of another key');
+  return { nodeId, introduction, description: { name, address, signer, signature: descriptionSignature }, standing };
+}
+
+function readStanding(reader: ByteReader): Standing & { readonly nodeId: string } {
+  const part = new ByteReader(reader.sized(PART_BYTES_MAX));
+  const signature = Uint8Array.from(reader.raw(SIGNATURE_BYTES));
+  reader.end();
+  if (part.u8() !== FORMAT) throw badEncoding('a standing has an unknown format');
+  const nodeId = toHex(part.raw(HASH_BYTES));
+  const evicted = part.varint(1) === 1;
+  const sinceMs = part.u48();
+  const signer = toHex(part.raw(HASH_BYTES));
+  part.end();
+  return { nodeId, evicted, sinceMs, signer, signature };
+}
+
+/** In the order of time; of two at one moment the eviction last. */
+function compareStandings(a: Standing, b: Standing): number {
+  return a.sinceMs - b.sinceMs || Number(a.evicted) - Number(b.evicted);
+}
+
+/** Undefined where it is not one of this version's format: it stays in the tree and counts for nothing here. */
+function readRecord(key: Uint8Array, value: Value): MemberRecord | undefined {
+  if (value.kind !== 'record') return undefined;
+  try {
+    const record = decodeMember(value.data);
+    return record.nodeId === toHex(key.subarray(PREFIX.length)) ? record : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The members as this replica knows them; follows the tree. */
@@ -116,6 +166,8 @@ export class Members {
   readonly #replica: Replica;
   readonly #identity: Identity;
   readonly #records = new Map<string, MemberRecord>();
+  /** All that are told of a member, by versions of its record that were written at the same time. */
+  readonly #standings = new Map<string, readonly Standing[]>();
   #valid = new Map<string, Member>();
   /** Keys trusted before their record arrives: the inviter's, and hosts that proved an invitation to us. */
   readonly #pins: Set<string>;
@@ -139,8 +191,18 @@ export class Members {
     return [...this.#valid.values()].filter((member) => !member.evicted);
   }
 
+  /** Evicted ones too. */
   get(nodeId: string): Member | undefined {
     return this.#valid.get(nodeId);
+  }
+
+  isEvicted(nodeId: string): boolean {
+    return this.#valid.get(nodeId)?.evicted === true;
+  }
+
+  /** Records in the tree that can be read. */
+  get records(): number {
+    return this.#records.size;
   }
 
   /** May this key take part? */
@@ -153,25 +215,43 @@ export class Members {
     this.#pins.add(nodeId);
   }
 
-  /** Makes a key a member, on this node's word. Says nothing where it is one already. */
+  /** Makes a key a member, on this node's word, also one that was evicted. Says nothing where it is one already. */
   async introduce(publicKey: Uint8Array, about: { name: string; address: string; role: number; joinedMs: number }): Promise<void> {
     const nodeId = fingerprintOf(publicKey);
-    if (this.#valid.get(nodeId)?.evicted === false) return;
+    const known = this.#valid.get(nodeId);
+    if (known !== undefined) {
+      if (known.evicted) await this.#stand(nodeId, false, about.joinedMs);
+      return;
+    }
     const signer = this.#identity.nodeId;
-    const introduction = { publicKey, role: about.role, joinedMs: about.joinedMs, evicted: false, signer };
+    const introduction = { publicKey, role: about.role, joinedMs: about.joinedMs, signer };
     const description = { name: about.name, address: about.address, signer };
     await this.#put({
       nodeId,
       introduction: { ...introduction, signature: this.#identity.sign(introductionBytes(introduction)) },
       description: { ...description, signature: this.#identity.sign(descriptionBytes(nodeId, description)) },
+      standing: undefined,
     });
+  }
+
+  /** A member takes part no more, on this node's word. */
+  async evict(nodeId: string, nowMs: number): Promise<void> {
+    if (this.#valid.get(nodeId)?.evicted === false) await this.#stand(nodeId, true, nowMs);
+  }
+
+  async #stand(nodeId: string, evicted: boolean, nowMs: number): Promise<void> {
+    const record = this.#records.get(nodeId)!;
+    // Later than the one before, whatever the clocks say.
+    const sinceMs = Math.max(nowMs, ...this.#standings.get(nodeId)!.map((standing) => standing.sinceMs + 1));
+    const standing = { evicted, sinceMs, signer: this.#identity.nodeId };
+    await this.#put({ ...record, standing: { ...standing, signature: this.#identity.sign(standingBytes(nodeId, standing)) } });
   }
 
   /** This node's own name and address, once it has been introduced. */
   async describeSelf(name: string, address: string): Promise<void> {
     const { nodeId } = this.#identity;
     const record = this.#records.get(nodeId);
-    if (record === undefined || !this.#valid.has(nodeId)) return;
+    if (record === undefined || this.#valid.get(nodeId)?.evicted !== false) return;
     if (record.description.name === name && record.description.address === address) return;
     const description = { name, address, signer: nodeId };
     await this.#put({ ...record, description: { ...description, signature: this.#identity.sign(descriptionBytes(nodeId, description)) } });
@@ -191,33 +271,75 @@ export class Members {
     await this.#replica.write(memberKey(record.nodeId), { kind: 'record', data: encodeMember(record) });
   }
 
+  /** The newest version counts, but of all of them the standings: a member that describes itself meanwhile does not undo its eviction. */
   #take(key: Uint8Array, entry: Entry | undefined): void {
-    const value = view(entry).winner?.version.value;
-    if (value?.kind !== 'record') return;
-    try {
-      const record = decodeMember(value.data);
-      if (record.nodeId === toHex(key.subarray(PREFIX.length))) this.#records.set(record.nodeId, record);
-    } catch {
-      // Not a record of this version's format: it stays in the tree and counts for nothing here.
-    }
+    const { winner, others } = view(entry);
+    if (winner === undefined) return;
+    const records = [winner, ...others].flatMap(({ version }) => readRecord(key, version.value) ?? []);
+    const [record] = records;
+    if (record === undefined) return;
+    this.#records.set(record.nodeId, record);
+    this.#standings.set(
+      record.nodeId,
+      records.flatMap(({ standing }) => standing ?? []),
+    );
   }
 
-  /** Valid = introduced by a member that is valid itself, starting from the founder. */
+  /**
+   * Who was evicted depends on whose word counts, and that on who was evicted. Looked at twice: what is left open then are
+   * knots that only members make who evict each other through keys they introduced after their own eviction.
+   */
   #refresh(): void {
+    let introduced = this.#introduced(new Map());
+    let evictions = this.#evictions(introduced);
+    introduced = this.#introduced(evictions);
+    evictions = this.#evictions(introduced);
+    introduced = this.#introduced(evictions);
+    this.#valid = new Map(
+      [...introduced].map((nodeId) => {
+        const { introduction, description } = this.#records.get(nodeId)!;
+        const { publicKey, role, joinedMs } = introduction;
+        const evicted = evictions.has(nodeId);
+        const readmitted = !evicted && this.#standings.get(nodeId)!.some((standing) => !standing.evicted);
+        return [nodeId, { nodeId, publicKey, role, joinedMs, evicted, readmitted, ...this.#describe(nodeId, introduction, description) }];
+      }),
+    );
+  }
+
+  /** Those who were introduced by one who was, starting from the founder; not by one who was evicted by then. */
+  #introduced(evictions: ReadonlyMap<string, number>): Set<string> {
     const founder = this.#replica.share.founder;
-    const valid = new Map<string, Member>();
+    const introduced = new Set<string>();
     for (let grown = true; grown;) {
       grown = false;
-      for (const [nodeId, { introduction, description }] of this.#records) {
-        const { signer, signature } = introduction;
-        if (valid.has(nodeId) || !(valid.has(signer) || (nodeId === founder && signer === founder))) continue;
+      for (const [nodeId, { introduction }] of this.#records) {
+        const { signer, joinedMs, signature } = introduction;
+        if (introduced.has(nodeId)) continue;
+        const first = nodeId === founder && signer === founder;
+        if (!first && (!introduced.has(signer) || joinedMs >= (evictions.get(signer) ?? Number.POSITIVE_INFINITY))) continue;
         const key = this.#records.get(signer)?.introduction.publicKey;
         if (key === undefined || !verifySignature(key, introductionBytes(introduction), signature)) continue;
-        valid.set(nodeId, { nodeId, ...introduction, ...this.#describe(nodeId, introduction, description) });
+        introduced.add(nodeId);
         grown = true;
       }
     }
-    this.#valid = valid;
+    return introduced;
+  }
+
+  /** Since when who is evicted. In the order of time: of two that evict each other the first one does. */
+  #evictions(introduced: ReadonlySet<string>): Map<string, number> {
+    const standings = [...introduced].flatMap((nodeId) => this.#standings.get(nodeId)!.map((standing) => ({ nodeId, ...standing })));
+    standings.sort((a, b) => compareStandings(a, b) || (a.nodeId < b.nodeId ? -1 : 1));
+    const evictions = new Map<string, number>();
+    for (const standing of standings) {
+      const { nodeId, evicted, sinceMs, signer, signature } = standing;
+      const key = introduced.has(signer) ? this.#records.get(signer)?.introduction.publicKey : undefined;
+      if (key === undefined || signer === nodeId || evictions.has(signer)) continue;
+      if (!verifySignature(key, standingBytes(nodeId, standing), signature)) continue;
+      if (evicted) evictions.set(nodeId, sinceMs);
+      else evictions.delete(nodeId);
+    }
+    return evictions;
   }
 
   /** A description counts if the member itself or its introducer signed it. */

@@ -11,6 +11,7 @@ import type { Address, Channel } from '../net/transport.ts';
 import { parametersHash, type Share } from '../replica/share.ts';
 import * as keyspace from '../store/keyspace.ts';
 import type { Store } from '../store/store.ts';
+import type { Refusal } from '../session/handshake.ts';
 import type { MessageOf } from '../wire/messages.ts';
 import { checkJoin } from './invites.ts';
 import type { Members } from './members.ts';
@@ -109,9 +110,47 @@ export class Membership {
     return this.#members?.trusts(nodeId) ?? false;
   }
 
-  /** May a host that greets take part? In plain text on loopback everyone may. */
-  isMember(nodeId: string): boolean {
-    return this.#options.insecure || this.trusts(nodeId);
+  /** Why a host that greets may not take part. In plain text on loopback everyone may who was not evicted. */
+  refusalOf(nodeId: string): Refusal | undefined {
+    if (this.#members?.isEvicted(nodeId) === true) return 'EVICTED';
+    return this.#options.insecure || this.trusts(nodeId) ? undefined : 'NOT_INVITED';
+  }
+
+  /**
+   * Makes a member one no more: `peer` is its name, or the beginning of its node id.
+   * @throws {SamerootError} `NOT_FOUND`, `CONFIG_INVALID`
+   */
+  async evict(peer: string): Promise<{ readonly nodeId: string; readonly name: string }> {
+    const found = this.#members!.list().filter(({ nodeId, name }) => nodeId.startsWith(peer) || name === peer);
+    const [member, ...others] = found;
+    if (member === undefined) throw new SamerootError('NOT_FOUND', `no member is called ${peer}`);
+    if (others.length > 0) {
+      const ids = found.map(({ nodeId }) => nodeId.slice(0, 16)).join(', ');
+      throw new SamerootError(
+        'CONFIG_INVALID',
+        `${found.length} hosts are called ${peer}: name one by the beginning of its node id (${ids})`,
+      );
+    }
+    if (member.nodeId === this.#identity.nodeId)
+      throw new SamerootError('CONFIG_INVALID', 'a host can not evict itself: do it on another host');
+    await this.#members!.evict(member.nodeId, this.#world.clock.wallMs());
+    this.#world.log.info('a host was evicted', { name: member.name, nodeId: member.nodeId.slice(0, 8) });
+    return { nodeId: member.nodeId, name: member.name };
+  }
+
+  /** Was this node evicted, as far as its own tree says? */
+  get isEvicted(): boolean {
+    return this.#members?.isEvicted(this.#identity.nodeId) === true;
+  }
+
+  /**
+   * Is a refusal with `EVICTED` to be believed? Only a member's that we dialed; and not by a node that was admitted again, or
+   * holds an invitation for that: then the peer has not heard of it yet.
+   */
+  believesEviction(channel: Channel): boolean {
+    const trusted = channel.remoteId === undefined ? this.#options.insecure : this.trusts(channel.remoteId);
+    const own = this.#members?.get(this.#identity.nodeId);
+    return channel.dialed && trusted && (own === undefined ? this.#invitation === undefined : !own.readmitted);
   }
 
   /** May the host at the other end of a connection of ours be talked to? */

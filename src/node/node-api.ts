@@ -31,6 +31,8 @@ export interface NodeOptions {
   readonly pullEveryMs: number;
   /** Undefined: 1 % of the disk or 1 GiB, whichever is less. */
   readonly minFreeBytes: number | undefined;
+  /** How often tombstones that every member has seen are looked for and dropped; default 10 minutes. */
+  readonly purgeEveryMs?: number | undefined;
   /** Come back to a share whose database is gone: the store is empty, or such a return was begun before. */
   readonly returning?: ReturnOptions | undefined;
 }
@@ -215,6 +217,22 @@ export interface NodeApi extends AsyncDisposable {
   restoreTrash(request: RestoreRequest): Promise<RestoreResult>;
   /** For good. */
   emptyTrash(): Promise<{ readonly files: number; readonly bytes: number }>;
+  /**
+   * A member takes part no more: no member talks to it, and nothing waits for it. `peer`: its name, or the beginning of its node id.
+   * `NOT_FOUND`; `CONFIG_INVALID` for this host itself, or where several hosts are meant.
+   */
+  evict(peer: string): Promise<{ readonly nodeId: string; readonly name: string }>;
+  /** Drops the tombstones that every member has seen, now; waits a few seconds for the peers at most. */
+  purge(): Promise<PurgeResult>;
+}
+
+export interface PurgeResult {
+  /** Tombstones that this call dropped here. */
+  readonly purged: number;
+  /** Those that are still there. */
+  readonly left: number;
+  /** Members, by name, that have not seen everything yet or are away. */
+  readonly waitingFor: readonly string[];
 }
 
 export type NodeEvent =

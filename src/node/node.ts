@@ -17,6 +17,7 @@ import type { Log, Timer, World } from '../base/world.ts';
 import type { DiskAccess } from '../folder/disk.ts';
 import { closeDiskThreads, type DiskThreads } from '../folder/folder.ts';
 import { Standing } from '../folder/standing.ts';
+import type { StableCut } from '../entry/stable-cut.ts';
 import type { Identity } from '../net/identity.ts';
 import type { Listener, Transport } from '../net/transport.ts';
 import type { Commit } from '../replica/replica.ts';
@@ -30,6 +31,7 @@ import type { ConflictsResult, ResolveResult, RestoreRequest, RestoreResult, Tra
 import { selectPeers, waitForPeers } from './barrier.ts';
 import { closeBody, makeBody, type Body } from './body.ts';
 import { Confirmations } from './confirmations.ts';
+import { evictedError, markEvicted, wasEvicted } from './eviction.ts';
 import { createInvite } from './invites.ts';
 import { isMemberKey } from './members.ts';
 import { Membership } from './membership.ts';
@@ -41,11 +43,12 @@ import type {
   NodeEvent,
   NodeOptions,
   NodeStatus,
+  PurgeResult,
   RecordValue,
   WaitRequest,
   WaitResult,
 } from './node-api.ts';
-import { forgetRestored, markRolledBack, openReplica, type Incarnation } from './incarnation.ts';
+import { forgetRestored, markRolledBack, openReplica, rolledBack, type Incarnation } from './incarnation.ts';
 import type { LinkHost, PeerLink, SessionGround } from './peer-link.ts';
 import { parseAddress, Peers } from './peers.ts';
 import { IntakeProblems } from './problems.ts';
@@ -54,7 +57,7 @@ import { diffReport, listEntries } from './reports.ts';
 import { writeRecovery } from './recovery.ts';
 import { findOrigin, isReturning, Returning, RETURNING_CAPABILITY, type Origin, type ReturnPlan } from './returning.ts';
 import { PeerServer } from './server.ts';
-import { nodeState, nodeStatus, type StatusParts } from './status.ts';
+import { isInSync, nodeState, nodeStatus, type StatusParts } from './status.ts';
 
 const NEXT_PORTS = 50;
 
@@ -111,8 +114,6 @@ class RunningNode implements NodeApi {
   #listener: Listener | undefined;
   #body: Body | undefined;
   #birth: Promise<Body> | undefined;
-  /** The first reading of the folder is committed. */
-  #read: Promise<void> | undefined;
   #announced: Uint8Array | undefined;
   #localChange = false;
   #closing: Promise<void> | undefined;
@@ -161,6 +162,7 @@ class RunningNode implements NodeApi {
     const { listen, listenAnyPort, join: joins } = this.#options;
     this.#origin = await findOrigin(this.#store, this.#grounds.access.disk, this.#world, this.#options);
     const { share, known } = this.#origin;
+    if (wasEvicted(this.#store)) await this.#evicted();
     this.#membership.checkStart(share);
     // Who comes while our own members are not loaded yet must not be taken for a stranger.
     let open!: () => void;
@@ -212,10 +214,11 @@ class RunningNode implements NodeApi {
       replica,
       pins: [...(await this.#membership.pins()), ...known.map(({ nodeId }) => nodeId)],
       problems: this.#problems,
-      connected: () => this.#peers.links.keys(),
+      links: () => this.#peers.links,
       sourcesLike: (peer) => this.#sourcesLike(peer),
       heldTrees: () => [...this.#peers.links.values()].flatMap((link) => link.session?.trees ?? []),
       onLanded: () => this.#announce(),
+      onAdopted: () => this.#announce(),
     });
     this.#body = body;
     if (returning !== undefined) this.#returning = this.#makeReturning(returning, body, standing);
@@ -223,12 +226,9 @@ class RunningNode implements NodeApi {
     this.#confirmations.committed(replica.head.root, replica.head.commit);
     replica.onCommit((commit) => this.#committed(body, commit));
     await this.#introduceFounder();
-    this.#read = body.folder.start();
-    this.#read.then(
+    body.folder.start().then(
       () => this.#firstRead(),
-      (error: unknown) => {
-        if (this.#closing === undefined) this.#log.error('the folder can not be read', { error: String(error) });
-      },
+      () => undefined, // We are closing: nothing follows from it.
     );
     this.#meetMembers();
     return body;
@@ -256,7 +256,7 @@ class RunningNode implements NodeApi {
     }
     this.#meetMembers();
     // Hosts that come back, too, are to hear that this one can be gone by.
-    for (const link of [...this.#peers.links.values()]) if (isReturning(link)) link.close();
+    for (const link of this.#peers.links.values()) if (isReturning(link)) link.close();
     this.#announce();
     this.#stateMayHaveChanged();
   }
@@ -293,12 +293,40 @@ class RunningNode implements NodeApi {
     const members = this.#body?.members.list() ?? [];
     for (const { nodeId, address } of members) this.#keepHost(nodeId, address);
     if (this.#body === undefined) return;
+    this.#dropEvicted();
     this.#membership.describeSelf();
     if (this.#returning?.done === false) return;
     try {
       writeRecovery(this.#grounds.access.disk, this.#options.dataDir, { share: this.#body.replica.share, members });
     } catch (error) {
       this.#log.warn('the list of members could not be kept beside the database', { error: String(error) });
+    }
+  }
+
+  #dropEvicted(): void {
+    if (this.#membership.isEvicted) void this.#evicted();
+    for (const nodeId of this.#peers.links.keys()) {
+      const refusal = this.#membership.refusalOf(nodeId);
+      if (refusal !== undefined) this.#peers.drop(nodeId, new SamerootError(refusal, 'the peer is no member of the share any more'));
+    }
+  }
+
+  /** A peer said that it will not talk to us. */
+  #refused(link: PeerLink, error: SamerootError): void {
+    if (error.code === 'EVICTED' && this.#membership.believesEviction(link.channel)) void this.#evicted();
+  }
+
+  /** This host is a member no more: it talks to nobody, and its folder stays as it is. */
+  async #evicted(): Promise<void> {
+    if (this.#stopped !== undefined) return;
+    this.#stopped = evictedError();
+    this.#log.error('this host was evicted from the share', { advice: this.#stopped.advice });
+    this.#peers.close();
+    this.#stateMayHaveChanged();
+    try {
+      await markEvicted(this.#store);
+    } catch (error) {
+      this.#log.warn('the eviction was not kept', { error: String(error) });
     }
   }
 
@@ -320,7 +348,7 @@ class RunningNode implements NodeApi {
       await this.#membership.pin(peer.nodeId);
     }
     const { replica, folder } = await this.#birth!;
-    await this.#read;
+    await folder.whenRead();
     const seen = nodeId === undefined ? undefined : this.#cursor(nodeId);
     return {
       type: 'hello',
@@ -348,7 +376,7 @@ class RunningNode implements NodeApi {
   #linkHost(): Omit<LinkHost, 'opened' | 'closed'> {
     return {
       world: this.#world,
-      handshake: { isMember: (nodeId) => this.#membership.isMember(nodeId) },
+      handshake: { refusalOf: (nodeId) => this.#membership.refusalOf(nodeId) },
       admit: (message, channel) => this.#membership.admit(message, channel),
       joined: (message, channel) => this.#membership.introduce(message, channel),
       makeHello: (nodeId, peer) => this.#makeHello(nodeId, peer),
@@ -356,6 +384,8 @@ class RunningNode implements NodeApi {
       offer: (link, items, inline) => this.#offer(link, items, inline),
       contains: (link, root) => this.#contains(link, root),
       confirmed: (link, root) => this.#confirmed(link, root),
+      stable: (_link, cut) => this.#heardCut(cut),
+      refused: (link, error) => this.#refused(link, error),
       walked: (link, messages) => this.#log.debug('walk complete', { peer: link.nodeId?.slice(0, 8), messages }),
       makeServer: (link) =>
         new PeerServer(link.channel, { read: (content, wanted) => this.#readContent(content, wanted) }, this.#body!.fetcher.listPage),
@@ -405,6 +435,7 @@ class RunningNode implements NodeApi {
     // The session is made after this; what happened since our hello is told then.
     this.#world.timers.soon(() => {
       this.#tell(link, false);
+      this.#body!.purge.greet(link);
       this.#rootMoved(link);
     });
   }
@@ -417,6 +448,13 @@ class RunningNode implements NodeApi {
     this.#confirmations.poke();
     this.#returning?.check();
     this.#stateMayHaveChanged();
+  }
+
+  #heardCut(cut: StableCut): void {
+    const { replica, purge } = this.#body!;
+    // A delete of ours that we have not made yet: this database is older than what its replica has told.
+    if ((cut.sequences.get(replica.id) ?? 0) > replica.head.sequence) void this.#stopTakingPart(rolledBack());
+    else purge.heard(cut);
   }
 
   /** True once all entries are committed and what they say is on disk. */
@@ -440,7 +478,12 @@ class RunningNode implements NodeApi {
     this.#body!.replica.stop(error);
     this.#peers.close();
     this.#stateMayHaveChanged();
-    await markRolledBack(this.#store);
+    try {
+      await markRolledBack(this.#store);
+    } catch (cause) {
+      // The next start takes part until a peer tells it the same again.
+      this.#log.warn('that this host was rolled back was not kept', { error: String(cause) });
+    }
   }
 
   /** Our head is fully on disk: tell everyone. What waits to be shown is waited for, but not for ever. */
@@ -454,11 +497,16 @@ class RunningNode implements NodeApi {
     const local = this.#localChange;
     this.#localChange = false;
     const { root } = replica.head;
-    if (this.#announced !== undefined && equalBytes(root, this.#announced)) return;
+    if (this.#announced === undefined || !equalBytes(root, this.#announced)) this.#announceHead(this.#body, local);
+    this.#body.purge.headTold();
+  }
+
+  #announceHead({ replica, collector }: Body, local: boolean): void {
+    const { root } = replica.head;
     this.#announced = root;
     for (const link of this.#peers.links.values()) this.#tell(link, local);
     this.#emit({ type: 'root', root: toHex(root) });
-    this.#body.collector.afterCommit();
+    collector.afterCommit();
     this.#stateMayHaveChanged();
   }
 
@@ -490,6 +538,7 @@ class RunningNode implements NodeApi {
     for (const other of this.#sourcesLike(link.nodeId!)) {
       if (other !== link.nodeId) this.#body!.fetcher.sameContents(link.nodeId!, other);
     }
+    this.#body!.purge.poke();
   }
 
   /** Peers with one root have the same contents. */
@@ -511,6 +560,7 @@ class RunningNode implements NodeApi {
   #tick(): void {
     for (const link of this.#peers.links.values()) link.step({ type: 'tick' });
     this.#returning?.check();
+    this.#stateMayHaveChanged();
   }
 
   #emit(event: NodeEvent): void {
@@ -519,8 +569,9 @@ class RunningNode implements NodeApi {
 
   #stateMayHaveChanged(): void {
     if (this.#closing !== undefined) return;
+    this.#body?.purge.poke();
+    if (isInSync(this.#statusParts())) this.#problems.clear();
     const state = nodeState(this.#statusParts());
-    if (state === 'in-sync') this.#problems.clear();
     if (state === this.#lastState) return;
     this.#lastState = state;
     this.#emit({ type: 'state', state });
@@ -555,7 +606,6 @@ class RunningNode implements NodeApi {
 
   async scan(): Promise<void> {
     const { folder, replica } = this.#require();
-    await this.#read;
     await folder.scanNow();
     await replica.idle();
   }
@@ -569,7 +619,7 @@ class RunningNode implements NodeApi {
 
   async diff(peer: string | undefined, limit: number): Promise<DiffResult> {
     const body = this.#require();
-    await this.#read;
+    await body.folder.whenRead();
     const chosen = selectPeers({ body, peers: this.#peers, ownId: this.#identity.nodeId }, peer === undefined ? undefined : [peer]);
     const link = chosen.map(({ nodeId }) => this.#peers.links.get(nodeId)).find((found) => found !== undefined);
     if (link === undefined)
@@ -633,6 +683,15 @@ class RunningNode implements NodeApi {
 
   async emptyTrash(): Promise<{ readonly files: number; readonly bytes: number }> {
     return this.#questions.emptyTrash();
+  }
+
+  async evict(peer: string): Promise<{ readonly nodeId: string; readonly name: string }> {
+    this.#require();
+    return this.#membership.evict(peer);
+  }
+
+  purge(): Promise<PurgeResult> {
+    return this.#require().purge.now();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -84,11 +84,19 @@ async function atLink({ body, timers }: KnowledgeParts, link: PeerLink, key: Uin
   if (link.session?.inSync === true) return { by: 'root', entry: replica.entry(key) };
   const known = inHistory(replica, link.session?.peerRoot, key);
   if (known !== undefined) return known;
-  const listing = await Promise.race([
-    link.list().catch(() => undefined),
-    new Promise<undefined>((resolve) => timers.after(LISTING_MS_MAX, () => resolve(undefined), { background: true })),
-  ]);
+  const listing = await listingOf(link, timers);
   return listing === undefined ? undefined : inListing(replica, listing, key);
+}
+
+/** Undefined where the connection breaks, or the peer takes too long. */
+function listingOf(link: PeerLink, timers: Timers): Promise<Listing | undefined> {
+  return new Promise((resolve) => {
+    const late = timers.after(LISTING_MS_MAX, () => resolve(undefined));
+    link
+      .list()
+      .then(resolve, () => resolve(undefined))
+      .finally(() => late.cancel());
+  });
 }
 
 /** A key that a list lacks is not different there, if the lists are whole. */

@@ -5,6 +5,7 @@
 import { messageOf, SamerootError } from '../base/errors.ts';
 import { HELLO_MS_MAX } from '../base/limits.ts';
 import type { Timer, World } from '../base/world.ts';
+import type { StableCut } from '../entry/stable-cut.ts';
 import type { Channel } from '../net/transport.ts';
 import { Handshake, type HandshakeEffect, type HandshakeOptions, type Hello } from '../session/handshake.ts';
 import { Session, type SessionEffect, type SessionEvent, type SessionHead, type SessionReplica } from '../session/session.ts';
@@ -27,7 +28,7 @@ export interface SessionGround {
 
 export interface LinkHost {
   readonly world: World;
-  readonly handshake: Pick<HandshakeOptions, 'isMember'>;
+  readonly handshake: Pick<HandshakeOptions, 'refusalOf'>;
   admit(join: MessageOf<'join'>, channel: Channel): ReturnType<HandshakeOptions['admit']>;
   joined(join: MessageOf<'join'>, channel: Channel): Promise<void>;
   /** Waits until this host can speak: share known, folder read. */
@@ -39,6 +40,10 @@ export interface LinkHost {
   offer(link: PeerLink, items: readonly EntryItem[], inline: readonly InlineChunk[]): Promise<boolean>;
   contains(link: PeerLink, root: Uint8Array): void;
   confirmed(link: PeerLink, root: Uint8Array): void;
+  /** The peer goes by this stable cut. */
+  stable(link: PeerLink, cut: StableCut): void;
+  /** The peer will not talk to this host. */
+  refused(link: PeerLink, error: SamerootError): void;
   walked(link: PeerLink, messages: number): void;
   makeServer(link: PeerLink): PeerServer;
   /** The peer told another root than before. */
@@ -79,7 +84,7 @@ export class PeerLink {
       dialed: channel.dialed,
       remoteId: channel.remoteId,
       join,
-      isMember: host.handshake.isMember,
+      refusalOf: host.handshake.refusalOf,
       admit: (message) => host.admit(message, channel),
     });
     this.#limitGreeting();
@@ -189,6 +194,7 @@ export class PeerLink {
           break;
         case 'fail':
           if (effect.refusal !== undefined) this.send({ type: 'refuse', code: effect.refusal });
+          else this.#host.refused(this, effect.error);
           this.fail(effect.error);
           break;
         case 'done':
@@ -273,6 +279,9 @@ export class PeerLink {
         return;
       case 'confirmed':
         this.#host.confirmed(this, effect.root);
+        return;
+      case 'stable':
+        this.#host.stable(this, effect.cut);
         return;
       case 'walked':
         this.#host.walked(this, effect.messages);

@@ -110,6 +110,16 @@ export class Peers {
     }
   }
 
+  /** Talks to this node no more, until it is kept again. */
+  drop(nodeId: string, error: SamerootError): void {
+    for (const [key, target] of this.#targets) {
+      if (target.nodeId !== nodeId) continue;
+      target.timer?.cancel();
+      this.#targets.delete(key);
+    }
+    for (const link of [...this.#greeting, ...this.#links.values()]) if (link.nodeId === nodeId) link.fail(error);
+  }
+
   close(): void {
     this.#closed = true;
     for (const target of this.#targets.values()) target.timer?.cancel();

@@ -9,7 +9,7 @@ import { pathProblem } from '../folder/paths.ts';
 import type { ConflictsResult, ResolveResult, RestoreRequest, RestoreResult, TrashResult, WhyResult } from './answers.ts';
 import { authorsOf } from './authors.ts';
 import type { Body } from './body.ts';
-import { resolveConflict } from './conflicts.ts';
+import { resolveConflict, type ResolveParts } from './conflicts.ts';
 import type { ProblemStatus } from './node-api.ts';
 import type { Peers } from './peers.ts';
 import { trashItem, type Telling } from './versions.ts';
@@ -46,7 +46,8 @@ export class Questions {
     // What is committed is shown in the end, whatever goes wrong now.
     const project = (keys: readonly Uint8Array[]): Promise<void> =>
       landing.project(keys).catch((error: unknown) => world.log.warn('paths can not be shown', { error: messageOf(error) }));
-    const parts = { replica, telling: this.#telling(body), todoRows: landing.todoRows, project };
+    const todoRows: ResolveParts['todoRows'] = (at, entry) => landing.todoRows(at, entry);
+    const parts = { replica, telling: this.#telling(body), todoRows, project };
     return resolveConflict(parts, soundKey(key), keep, ifMatch);
   }
 

@@ -72,6 +72,11 @@ export async function findOrigin(store: Store, disk: Disk, world: World, options
   return { share, returning: plan, known: recovery?.members ?? [] };
 }
 
+/** An earlier run has begun to come back with this store. */
+export function isReturnBegun(store: Pick<Store, 'get'>): boolean {
+  return store.get(RETURNING_ROW) !== undefined;
+}
+
 function encodePlan({ unknown, alone, quarantine }: ReturnPlan): Uint8Array {
   return new ByteWriter(64)
     .u8(unknown === 'keep' ? 0 : 1)

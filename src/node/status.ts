@@ -76,19 +76,29 @@ export function nodeStatus(parts: StatusParts): NodeStatus {
 const DISK_TROUBLE: ReadonlySet<ErrorCode> = new Set(['DISK_FULL', 'IO_ERROR', 'FOLDER_MISSING', 'DATABASE_DAMAGED', 'FOLDER_READ_ONLY']);
 
 /** Cheap: asked on every commit. */
-export function nodeState({ body, problems, peers, returning }: StatusParts): NodeState {
+export function nodeState(parts: StatusParts): NodeState {
+  const { body, problems, peers, returning, stopped } = parts;
+  if (stopped !== undefined) return 'degraded';
   if (body === undefined) return 'alone';
   const { folder, replica, intake, landing } = body;
   if (folder.held !== undefined) return 'held';
-  if (folder.problem !== undefined || replica.failure !== undefined || problems.list.some(({ code }) => DISK_TROUBLE.has(code)))
-    return 'degraded';
+  if (folder.problem !== undefined || replica.failure !== undefined) return 'degraded';
+  const troubles = landing.problem === undefined ? problems.list : [landing.problem, ...problems.list];
+  if (troubles.some(({ code }) => DISK_TROUBLE.has(code))) return 'degraded';
   if (folder.scanning) return 'scanning';
   const sessions = [...peers.links.values()].flatMap(({ session }) => session ?? []);
   if (sessions.length === 0) return 'alone';
-  const comingBack = returning?.done === false;
-  if (!comingBack && sessions.every((session) => session.inSync) && intake.pending === 0 && !landing.unshown) return 'in-sync';
-  const busy = comingBack || intake.pending > 0 || sessions.some((session) => session.busy);
+  if (isInSync(parts)) return 'in-sync';
+  const busy = returning?.done === false || intake.pending > 0 || sessions.some((session) => session.busy);
   return busy || problems.list.length === 0 ? 'syncing' : 'behind';
+}
+
+/** With all peers, whatever went wrong before: all that they have was taken over. */
+export function isInSync({ body, peers, returning, stopped }: StatusParts): boolean {
+  if (body === undefined || stopped !== undefined || returning?.done === false || body.folder.scanning) return false;
+  const sessions = [...peers.links.values()].flatMap(({ session }) => session ?? []);
+  const isTaken = body.intake.pending === 0 && !body.landing.unshown;
+  return isTaken && sessions.length > 0 && sessions.every((session) => session.inSync);
 }
 
 function peerStatuses(parts: StatusParts): PeerStatus[] {
@@ -171,7 +181,7 @@ function errorsOf({ body, peers, problems, clock, stopped }: StatusParts): Probl
     .map(({ address, error, nextRetryMs }) =>
       problemOf(error!, address, now, nextRetryMs === undefined ? undefined : nextRetryMs - clock.monotonicMs()),
     );
-  const own = [stopped, stopped === body?.folder.problem ? undefined : body?.folder.problem].flatMap((error) =>
+  const own = [...new Set([stopped, body?.folder.problem, body?.landing.problem])].flatMap((error) =>
     error === undefined ? [] : [problemOf(error, undefined, now, undefined)],
   );
   const disk = (body?.folder.problems ?? []).map(({ path, code, message, sinceMs }) => ({

@@ -18,7 +18,7 @@ import { isMemberKey } from './members.ts';
 export interface Telling {
   /** Of this host: knows what is on disk. Undefined where versions are told of that are not this host's. */
   readonly store: Store | undefined;
-  author(replicaId: string): AuthorStatus;
+  readonly author: (replicaId: string) => AuthorStatus;
 }
 
 /** Versions that are to be chosen between. Folders that differ in their mode alone are none: whoever sees one has seen all. */

@@ -13,12 +13,14 @@ import { PROTOCOL_VERSION, type Message, type MessageOf } from '../wire/messages
 
 export type Hello = MessageOf<'hello'>;
 
+export type Refusal = Extract<ErrorCode, 'NOT_INVITED' | 'EVICTED'>;
+
 export interface HandshakeOptions {
   readonly dialed: boolean;
   /** Fingerprint from the channel; undefined on plain-text channels, where the hello's own claim counts. */
   readonly remoteId: string | undefined;
-  /** Is this key a member (pinned)? */
-  readonly isMember: (nodeId: string) => boolean;
+  /** Why this key may not take part; undefined for a member, and for a key that is trusted already. */
+  readonly refusalOf: (nodeId: string) => Refusal | undefined;
   /** Checks an invitation's proof; gives a refusal code or undefined when accepted. */
   readonly admit: (join: MessageOf<'join'>) => ErrorCode | undefined;
   /** Set by a dialer that has to use its invitation. */
@@ -68,7 +70,7 @@ export class Handshake {
     switch (message.type) {
       case 'hold':
         // A stranger could keep the connection for ever with it.
-        return this.#mayHold() ? [] : [fail('NOT_INVITED', 'a host that is not a member tried to connect')];
+        return this.#hold();
       case 'refuse':
         return [{ type: 'fail', error: refusedError(message.code), refusal: undefined }];
       case 'join':
@@ -80,9 +82,10 @@ export class Handshake {
     }
   }
 
-  #mayHold(): boolean {
-    const { remoteId, isMember } = this.#options;
-    return this.#admitted || remoteId === undefined || isMember(remoteId);
+  #hold(): HandshakeEffect[] {
+    const { remoteId, refusalOf } = this.#options;
+    const refusal = this.#admitted || remoteId === undefined ? undefined : refusalOf(remoteId);
+    return refusal === undefined ? [] : [fail(refusal, REFUSED[refusal])];
   }
 
   #join(join: MessageOf<'join'>): HandshakeEffect[] {
@@ -97,11 +100,12 @@ export class Handshake {
   }
 
   #hello(hello: Hello): HandshakeEffect[] {
-    const { remoteId, isMember } = this.#options;
+    const { remoteId, refusalOf } = this.#options;
     if (this.#theirs !== undefined) return [fail('BAD_MESSAGE', 'the peer greeted twice')];
     const id = remoteId ?? this.#joined ?? hello.nodeId;
     if (id !== hello.nodeId) return [fail('BAD_MESSAGE', 'the peer claims another node id than its key has')];
-    if (!this.#admitted && !isMember(id)) return [fail('NOT_INVITED', 'a host that is not a member tried to connect')];
+    const refusal = this.#admitted ? undefined : refusalOf(id);
+    if (refusal !== undefined) return [fail(refusal, REFUSED[refusal])];
     if (hello.versionMin > PROTOCOL_VERSION || hello.versionMax < PROTOCOL_VERSION) {
       return [
         fail('VERSION_MISMATCH', `the peer speaks protocol ${hello.versionMin} to ${hello.versionMax}, this node ${PROTOCOL_VERSION}`),
@@ -131,8 +135,14 @@ function fail(code: ErrorCode, what: string): HandshakeEffect {
   return { type: 'fail', error: new SamerootError(code, what), refusal: code };
 }
 
+const REFUSED: Readonly<Record<Refusal, string>> = {
+  NOT_INVITED: 'a host that is not a member tried to connect',
+  EVICTED: 'a host that was evicted tried to connect',
+};
+
 const REFUSALS: ReadonlySet<string> = new Set([
   'NOT_INVITED',
+  'EVICTED',
   'TOKEN_EXPIRED',
   'VERSION_MISMATCH',
   'SHARE_MISMATCH',

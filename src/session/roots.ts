@@ -1,6 +1,7 @@
 /**
  * Roots that were passed through, newest last. A replica only ever adds to what it contains, so it contains every root
  * that it once had, and every root of a peer whose entries it once had merged: a set, of which the newest is the cursor.
+ * (Tombstones that all have seen may go, and a tree may so become again what it was: that says no less than before.)
  */
 import { byteKey } from '../base/bytes.ts';
 

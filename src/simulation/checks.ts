@@ -10,6 +10,7 @@ import { decodeEntry, weighEntry } from '../entry/entry-codec.ts';
 import { contains, type Entry } from '../entry/entry.ts';
 import { isLive } from '../entry/view.ts';
 import { Replica } from '../replica/replica.ts';
+import { keyBody, PREFIX, prefixRange } from '../store/keyspace.ts';
 import type { SortedRows } from '../store/sorted-rows.ts';
 import type { Store } from '../store/store.ts';
 import { build } from '../tree/build.ts';
@@ -19,7 +20,7 @@ import { walk } from '../tree/walk.ts';
 import type { Model } from './model.ts';
 import { SHARED_FOLDER, type Death, type SimHost } from './sim-host.ts';
 import type { Trace } from './trace.ts';
-import type { SharedItem, Users } from './users.ts';
+import { numberOf, type SharedItem, type Users } from './users.ts';
 
 export interface Violation {
   readonly invariant: string;
@@ -30,6 +31,8 @@ export interface Violation {
 
 const MESSAGE_LENGTH_MAX = 2_000;
 const VIOLATIONS_MAX = 20;
+/** From the rename that shows a version to the commit that says so. */
+const SHOWING_MS_MAX = 2_000;
 
 export class Checks {
   readonly violations: Violation[] = [];
@@ -54,6 +57,7 @@ export class Checks {
   /** Whole files only, and a root that covers nothing but what is here. */
   afterDeath(host: SimHost, death: Death): void {
     for (const { path, file } of this.#users.items(host)) this.#checkWhole(host, path, file, death);
+    for (const key of this.keysToShow(host)) this.#model.doubtSight(key, host.index, this.#trace.nowMs - SHOWING_MS_MAX);
     const replica = this.replicaOf(host);
     if (replica === undefined) return;
     const held = this.#numbersOn(host);
@@ -71,9 +75,32 @@ export class Checks {
     }
   }
 
+  /** Keys whose entries its database has, and has not noted as shown on the disk. */
+  keysToShow(host: SimHost): Set<string> {
+    const rows = host.database.snapshot().rows.rows(prefixRange(PREFIX.pending));
+    return new Set(Array.from(rows, ([key]) => fromUtf8(keyBody(key)) ?? ''));
+  }
+
+  /** What the root of a host does not cover yet may be lost with its power; here it is not, see `UserFiles`. */
+  flushUncovered(host: SimHost): void {
+    const covered = new Set<string>();
+    const replica = this.replicaOf(host);
+    if (replica !== undefined) {
+      for (const [key, entry] of this.#entries(host, replica, replica.head.tree)) {
+        for (const { value } of entry.versions) {
+          if (value.kind !== 'file') continue;
+          covered.add(`${fromUtf8(key)} #${this.#users.numbers.numberOf(toHex(value.content), replica.share)}:${value.mode.toString(8)}`);
+        }
+      }
+    }
+    host.files.flushPending((path, file) =>
+      covered.has(`f/${path.slice(SHARED_FOLDER.length + 1)} ${this.#users.valueOf(host, file).value}`),
+    );
+  }
+
   #checkWhole(host: SimHost, path: string, file: SharedItem['file'], when: string): void {
-    const { torn } = this.#users.valueOf(file);
-    if (torn !== undefined && !this.#users.isRotten(host, path)) this.report('torn', `host ${host.index}, ${when}: ${path} holds ${torn}`);
+    const { torn } = this.#users.valueOf(host, file);
+    if (torn !== undefined) this.report('torn', `host ${host.index}, ${when}: ${path} holds ${torn}`);
   }
 
   /** Writes all of whose bytes are in some file of the host, `.sameroot` included. */
@@ -81,10 +108,9 @@ export class Checks {
     const numbers = new Set<number>();
     for (const [, file] of host.files.below(SHARED_FOLDER)) {
       if (file.kind !== 'file') continue;
-      const { value } = this.#users.valueOf(file);
+      const { value } = this.#users.valueOf(host, file);
       if (value !== undefined) numbers.add(Number(/\d+/.exec(value)![0]));
     }
-    for (const [name, number] of this.#users.rotten) if (name.startsWith(`${host.index} `)) numbers.add(number);
     return numbers;
   }
 
@@ -96,6 +122,8 @@ export class Checks {
     const theirs = this.replicaOf(peer);
     const tree = ours?.treeOf(Buffer.from(root, 'hex'));
     if (ours === undefined || tree === undefined) return;
+    // It may have lost its database, or been sent away, since it said so.
+    if (peer.returning !== undefined || peer.evicted) return;
     if (theirs === undefined) return this.report('confirmed', `host ${peer.index} confirmed a root and has no database`);
     for (const [key, entry] of this.#entries(host, ours, tree)) {
       const there = theirs.entry(key);
@@ -105,24 +133,41 @@ export class Checks {
     }
   }
 
-  // --- in the end ------------------------------------------------------------------------------------------------
-
-  /** Do the disks show different things? */
-  shownDiffers(hosts: readonly SimHost[]): boolean {
-    const joined = hosts.filter((host) => !host.neverJoined);
-    const first = this.#shownText(joined[0]!);
-    return joined.some((host) => this.#shownText(host) !== first);
+  /** `key value` of all records in the databases of these hosts. */
+  recordsIn(hosts: readonly SimHost[]): Set<string> {
+    const records = new Set<string>();
+    for (const host of hosts) {
+      const replica = this.replicaOf(host);
+      if (replica === undefined) continue;
+      for (const [key, entry] of this.#entries(host, replica, replica.head.tree)) {
+        for (const { value } of entry.versions) {
+          if (value.kind === 'record') records.add(`${fromUtf8(key)} #${numberOf(value.data)}`);
+          else if (value.kind === 'blob')
+            records.add(`${fromUtf8(key)} #${this.#users.numbers.numberOf(toHex(value.content), replica.share)}`);
+        }
+      }
+    }
+    return records;
   }
 
-  #shownText(host: SimHost): string {
+  // --- in the end ------------------------------------------------------------------------------------------------
+
+  /** What some disks show and others do not, with the hosts that do. */
+  differences(hosts: readonly SimHost[]): string[] {
+    const joined = hosts.filter((host) => !host.neverJoined);
+    const shownBy = new Map<string, number[]>();
+    for (const host of joined) {
+      for (const line of this.#shownLines(host)) shownBy.set(line, [...(shownBy.get(line) ?? []), host.index]);
+    }
+    return [...shownBy].filter(([, indexes]) => indexes.length < joined.length).map(([line, indexes]) => `${line} on ${indexes.join(' ')}`);
+  }
+
+  #shownLines(host: SimHost): string[] {
     const lines = this.#users.items(host).map(({ path, file }) => {
       if (file.kind === 'directory') return `${path}/ ${file.mode}`;
-      return `${path} ${this.#users.valueOf(file).value ?? 'torn'} ${file.kind === 'file' ? Math.floor(file.mtimeMs) : ''}`;
+      return `${path} ${this.#users.valueOf(host, file).value ?? 'torn'} ${file.kind === 'file' ? Math.floor(file.mtimeMs) : ''}`;
     });
-    return lines
-      .filter((line) => !this.#users.isRottenAnywhere(line.split(' ')[0]!))
-      .sort()
-      .join('\n');
+    return lines;
   }
 
   atEnd(hosts: readonly SimHost[], converged: boolean): void {
@@ -157,8 +202,8 @@ export class Checks {
   #checkShown(host: SimHost): void {
     const shown = new Map<string, Set<string>>();
     for (const { path, file } of this.#users.items(host)) {
-      const { value } = this.#users.valueOf(file);
-      if (value === undefined || this.#users.isRotten(host, path)) continue;
+      const { value } = this.#users.valueOf(host, file);
+      if (value === undefined) continue;
       const version = this.#model.findShown(path, value);
       if (version === undefined) this.report('invented', `host ${host.index}: ${path} shows ${value}, which nobody wrote there`);
       else shown.set(version.key, (shown.get(version.key) ?? new Set()).add(value));
@@ -187,7 +232,7 @@ export class Checks {
     for (const key of new Set([...must.keys(), ...shown.keys()])) {
       if (!belongs(key)) continue;
       for (const value of must.get(key) ?? []) {
-        if (shown.get(key)?.has(value) !== true && !this.#users.isRottenAnywhere(key.slice(2)))
+        if (shown.get(key)?.has(value) !== true)
           this.report('lost', `host ${host.index}: ${value} of ${key} was never replaced by anyone who saw it, and is not shown`);
       }
       for (const value of shown.get(key) ?? []) {

@@ -41,8 +41,12 @@ export type Action =
   | { readonly type: 'flip'; readonly path: string }
   | { readonly type: 'clock'; readonly jumpMs: number }
   | { readonly type: 'backup' }
-  | { readonly type: 'restore' }
-  | { readonly type: 'evict'; readonly peer: number }
+  /** The last backup takes the place of folder and database. */
+  | { readonly type: 'restore'; readonly downMs: number }
+  /** The database is lost; the host comes back as after `sameroot repair`. */
+  | { readonly type: 'lose-database'; readonly downMs: number }
+  /** A peer is evicted; after a while it is invited again, and comes back. */
+  | { readonly type: 'evict'; readonly peer: number; readonly awayMs: number }
   | { readonly type: 'join' };
 
 export interface Step {
@@ -117,6 +121,10 @@ const FAULTS: readonly (readonly [number, Maker])[] = [
   [1, (random) => ({ type: 'flip', path: path(random) })],
   [3, (random) => ({ type: 'clock', jumpMs: random.pick([-3_000_000, -5_000, 5_000, 3_000_000]) })],
   [1, () => ({ type: 'join' })],
+  [2, () => ({ type: 'backup' })],
+  [2, (random) => ({ type: 'restore', downMs: downMs(random) })],
+  [1, (random) => ({ type: 'lose-database', downMs: downMs(random) })],
+  [1, (random, replicas) => ({ type: 'evict', peer: random.below(replicas), awayMs: forMs(random) })],
 ];
 
 function someHosts(random: SeededRandom, replicas: number): number[] {
@@ -239,8 +247,9 @@ const FIELDS: Readonly<Record<Action['type'], Readonly<Record<string, FieldCheck
   flip: { path: safePath },
   clock: { jumpMs: number },
   backup: {},
-  restore: {},
-  evict: { peer: whole },
+  restore: { downMs: whole },
+  'lose-database': { downMs: whole },
+  evict: { peer: whole, awayMs: whole },
   join: {},
 };
 

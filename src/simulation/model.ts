@@ -13,12 +13,20 @@ import { assert } from '../base/assert.ts';
 /** A file's bytes (by number) and mode, a link's target, a record's bytes (by number); `undefined`: deleted. */
 export type ModelValue = string | undefined;
 
+export interface ModelAuthor {
+  readonly host: number;
+  readonly atMs: number;
+}
+
 export interface ModelVersion {
+  readonly author: ModelAuthor | undefined;
   readonly number: number;
   readonly key: string;
   readonly value: ModelValue;
   /** Numbers of the versions that the author saw there. */
-  readonly seen: readonly number[];
+  seen: readonly number[];
+  /** Its host came back without its database: what nobody else knew by then is set aside, or gone with the disk. */
+  disowned: boolean;
   /** False: the host died before it answered, so nobody knows whether the write happened. */
   certain: boolean;
   /** Written over whatever was there, unseen: it may have replaced any of these. */
@@ -42,8 +50,18 @@ export class Model {
     return this.#versions.length;
   }
 
-  write(key: string, value: ModelValue, seen: readonly ModelVersion[]): ModelVersion {
-    const version = { number: this.#versions.length, key, value, seen: seen.map(({ number }) => number), certain: true, mayReplace: [] };
+  /** `author`: where and when. */
+  write(key: string, value: ModelValue, seen: readonly ModelVersion[], author?: ModelAuthor): ModelVersion {
+    const version: ModelVersion = {
+      author,
+      number: this.#versions.length,
+      key,
+      value,
+      seen: seen.map(({ number }) => number),
+      certain: true,
+      mayReplace: [],
+      disowned: false,
+    };
     this.#versions.push(version);
     const atKey = this.#byKey.get(key);
     if (atKey === undefined) this.#byKey.set(key, [version]);
@@ -66,6 +84,38 @@ export class Model {
   /** Now it is known. */
   settle(version: ModelVersion): void {
     version.mayReplace = [];
+  }
+
+  /** It may have happened or not, and so may what it replaced be gone or not. */
+  doubtWrite(version: ModelVersion): void {
+    version.disowned = true;
+    version.certain = false;
+    version.mayReplace = [...version.mayReplace, ...version.seen];
+    version.seen = [];
+  }
+
+  /**
+   * A host died while it was showing what others wrote at `key`: what its users did there since `sinceMs` they may have done to
+   * a file that the host does not know to have shown. Then it shows it again, for it can not know that they saw it.
+   */
+  doubtSight(key: string, host: number, sinceMs: number): void {
+    for (const version of this.#byKey.get(key) ?? []) {
+      if (version.author?.host !== host || version.author.atMs < sinceMs) continue;
+      version.mayReplace = [...version.mayReplace, ...version.seen];
+      version.seen = [];
+    }
+  }
+
+  /** A host starts anew: what only it had may be there in the end, or not. Gives what was alive of that. */
+  disown(knownElsewhere: (version: ModelVersion) => boolean): ModelVersion[] {
+    const { must } = this.alive(() => false);
+    const disowned: ModelVersion[] = [];
+    for (const version of this.#versions) {
+      if (version.disowned || knownElsewhere(version)) continue;
+      if (version.value !== undefined && must.get(version.key)?.has(version.value) === true) disowned.push(version);
+      this.doubtWrite(version);
+    }
+    return disowned;
   }
 
   /** It was refused: it never happened. */

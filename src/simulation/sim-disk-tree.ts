@@ -10,7 +10,7 @@
 import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/world.ts';
 import type { SeededRandom } from './random.ts';
-import { DirectoryInode, FileInode, LinkInode, PAGE_BYTES, pagesOf, type Attributes, type Inode } from './sim-disk-inode.ts';
+import { DirectoryInode, FileInode, LinkInode, PAGE_BYTES, pagesOf, type Inode } from './sim-disk-inode.ts';
 import { DiskJournal } from './sim-disk-journal.ts';
 import { DiskError, NAME_BYTES_MAX, nameBytes, PATH_BYTES_MAX } from './sim-disk-names.ts';
 import { StampClock } from './sim-disk-stamps.ts';
@@ -143,11 +143,20 @@ export class DiskTree {
     const nowMs = this.stamps.nowMs();
     const undo: (() => void)[] = [];
     const removed: Inode[] = [];
+    const touch = (inode: Inode, mtimeMs: number = inode.attributes.mtimeMs): void => {
+      const before = inode.attributes;
+      undo.push(() => (inode.attributes = before));
+      stamp(inode, { mtimeMs, ctimeMs: nowMs });
+    };
     for (const { directory, name, inode } of edits) {
       const before = directory.entries.get(name);
-      for (const touched of [before, inode]) if (touched !== undefined) undo.push(stamp(touched, { ctimeMs: nowMs }));
-      undo.push(stamp(directory, { mtimeMs: nowMs, ctimeMs: nowMs }), setName(directory, name, inode));
-      if (before !== undefined) removed.push(before);
+      if (before !== undefined) {
+        touch(before);
+        removed.push(before);
+      }
+      if (inode !== undefined) touch(inode);
+      touch(directory, nowMs);
+      undo.push(setName(directory, name, inode));
     }
     this.#journal.record([...edits.map(({ directory }) => directory), ...concerned], () => {
       for (const step of undo.reverse()) step();
@@ -278,11 +287,12 @@ export function asDirectory(inode: Inode | undefined): DirectoryInode {
   return inode;
 }
 
-/** Returns what undoes it. */
-function stamp(inode: Inode, changed: Partial<Attributes>): () => void {
+function stamp(
+  inode: Inode,
+  { mode, mtimeMs, ctimeMs }: { readonly mode?: number; readonly mtimeMs?: number; readonly ctimeMs: number },
+): void {
   const before = inode.attributes;
-  inode.attributes = { ...before, ...changed };
-  return () => (inode.attributes = before);
+  inode.attributes = { mode: mode ?? before.mode, mtimeMs: mtimeMs ?? before.mtimeMs, ctimeMs };
 }
 
 /** Returns what undoes it. */

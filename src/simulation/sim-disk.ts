@@ -118,21 +118,18 @@ class Mount implements SimMount {
     this.#gate.die();
   }
 
-  async makeDurable(root: string, files: readonly string[], folders: readonly string[]): Promise<void> {
-    if (files.length + folders.length > FLUSH_EACH_MAX && this.#canSync) {
+  async makeDurable(root: string, files: readonly string[], inodes: readonly string[]): Promise<void> {
+    if (files.length + inodes.length > FLUSH_EACH_MAX && this.#canSync) {
       return this.#later(root, () => this.disk.flushAll(root));
     }
-    const flush = (path: string, flags: number, what: 'bytes' | 'names'): Promise<void> =>
-      this.#later(path, () => this.#flushThere(`${root}/${path}`, flags, what));
-    await Promise.all([
-      ...files.map((path) => flush(path, OPEN.readOnly | OPEN.noFollow, 'bytes')),
-      ...folders.map((path) => flush(path, OPEN.readOnly | OPEN.folder, 'names')),
-    ]);
+    const flush = (path: string, what: 'bytes' | 'names'): Promise<void> =>
+      this.#later(path, () => this.#flushThere(`${root}/${path}`, what));
+    await Promise.all([...files.map((path) => flush(path, 'bytes')), ...inodes.map((path) => flush(path, 'names'))]);
   }
 
-  #flushThere(path: string, flags: number, what: 'bytes' | 'names'): void {
+  #flushThere(path: string, what: 'bytes' | 'names'): void {
     try {
-      const handle = this.disk.open(path, flags);
+      const handle = this.disk.open(path, OPEN.readOnly | OPEN.noFollow);
       try {
         this.disk.flush(handle, what);
       } finally {

@@ -10,13 +10,14 @@ import { makeJobs } from '../folder/disk-jobs.ts';
 import { prepareFolder } from '../folder/prepare.ts';
 import type { Identity } from '../net/identity.ts';
 import type { Address } from '../net/transport.ts';
-import type { NodeApi, NodeOptions } from '../node/node-api.ts';
+import type { NodeApi, NodeOptions, ReturnOptions } from '../node/node-api.ts';
 import { startNode, type Grounds } from '../node/node.ts';
 import type { SeededRandom } from './random.ts';
 import { SimFileSystem, type SimMount } from './sim-disk.ts';
+import type { DiskSnapshot } from './sim-disk-snapshot.ts';
 import { simulatedIdentity } from './sim-identity.ts';
 import type { SimNetwork, SimTransport } from './sim-network.ts';
-import { SimStoreDisk, type StoreErrorCode } from './sim-store.ts';
+import { SimStoreDisk, type StoreErrorCode, type StoreSnapshot } from './sim-store.ts';
 import { SimThread } from './sim-threads.ts';
 import type { Trace } from './trace.ts';
 import { UserFiles } from './user-files.ts';
@@ -33,6 +34,13 @@ export type Death = 'kill' | 'power-loss';
 
 export const SHARED_FOLDER = '/share';
 const RESTART_MS = 1_000;
+const TAKES_SPACE = ['write', 'truncate', 'flush', 'mkdir', 'rename', 'link', 'symlink', 'copyFile', 'syncFileSystem'];
+/** Which calls an error can come from; those of other codes from all. */
+const FAILS_BY: Readonly<Record<string, ReadonlySet<string>>> = {
+  ENOSPC: new Set(TAKES_SPACE),
+  EROFS: new Set([...TAKES_SPACE, 'rmdir', 'unlink', 'removeTree', 'chmod', 'utimes']),
+  EMFILE: new Set(['open', 'watch', 'readdir', 'readdirBytes', 'subfolders']),
+};
 const CAPACITY_BYTES = 1 << 30;
 
 export interface SimHostParts {
@@ -42,6 +50,9 @@ export interface SimHostParts {
   readonly random: SeededRandom;
   readonly trace: Trace;
   readonly settleMs: number;
+  readonly purgeEveryMs: number;
+  /** The database is already what the power loss leaves of it. */
+  readonly beforePowerLoss: (host: SimHost) => void;
   /** What is found on the disk right after a death. */
   readonly onDeath: (host: SimHost, death: Death) => void;
 }
@@ -113,6 +124,39 @@ export class SimHost {
     return this.#lives === 0;
   }
 
+  /** Its database knows the share, running or not. */
+  get hasShare(): boolean {
+    return this.#life?.node?.status().shareId !== '';
+  }
+
+  /** Set while this host comes back to the share without its database. */
+  returning: ReturnOptions | undefined;
+  /** Out of the share until it is invited again. */
+  evicted = false;
+  #backup: { readonly disk: DiskSnapshot; readonly database: StoreSnapshot } | undefined;
+
+  /** Of this very moment, as a snapshot of the file system would be. */
+  backUp(): void {
+    this.#backup = { disk: this.disk.snapshot(), database: this.database.snapshot() };
+  }
+
+  /** The last backup takes the place of everything. False: there is none. */
+  restore(downMs: number): boolean {
+    if (this.#backup === undefined) return false;
+    this.crash('kill', downMs, 0);
+    this.disk.restore(this.#backup.disk);
+    this.database.restore(this.#backup.database);
+    return true;
+  }
+
+  /** What `sameroot repair` does first. The backup of it goes, too: it would bring the lost database back. */
+  loseDatabase(downMs: number, returning: ReturnOptions): void {
+    this.crash('kill', downMs, 0);
+    this.database.restore();
+    this.returning = returning;
+    this.#backup = undefined;
+  }
+
   /** The death that was to come does not. */
   defuse(): void {
     if (this.#life !== undefined) this.#life.fuse = undefined;
@@ -172,8 +216,9 @@ export class SimHost {
       this.database.kill();
       life.transport.crash('process');
     } else {
-      this.disk.powerLoss(this.#parts.random);
       this.database.powerLoss();
+      this.#parts.beforePowerLoss(this);
+      this.disk.powerLoss(this.#parts.random);
       life.transport.crash('power');
     }
   }
@@ -184,7 +229,7 @@ export class SimHost {
     const alive = (): boolean => life.alive === true;
     life.mount = this.disk.mount({
       effect: (kind) => this.#effect(life as Life, kind),
-      fault: (_operation, path) => this.#diskFaultAt(path),
+      fault: (operation, path) => this.#diskFaultAt(operation, path),
       deliver: (callback) => this.#deliver(life as Life, callback),
       defer: (callback) => this.#later(life as Life, 3, callback),
     });
@@ -231,6 +276,8 @@ export class SimHost {
       rescanMs: 20_000,
       pullEveryMs: 5_000,
       minFreeBytes: 0,
+      purgeEveryMs: this.#parts.purgeEveryMs,
+      returning: this.returning,
     };
   }
 
@@ -270,9 +317,13 @@ export class SimHost {
     throw new HostDied();
   }
 
-  #diskFaultAt(path: string): string | undefined {
+  #diskFaultAt(operation: string, path: string): string | undefined {
     const fault = this.diskFault;
-    return fault !== undefined && path.startsWith(SHARED_FOLDER) && this.#parts.random.chance(fault.chance) ? fault.code : undefined;
+    if (fault === undefined || !path.startsWith(SHARED_FOLDER) || FAILS_BY[fault.code]?.has(operation) === false) return undefined;
+    if (!this.#parts.random.chance(fault.chance)) return undefined;
+    // A flush that fails may lose what users wrote, and no program on earth could bring that back.
+    if (operation === 'flush' || operation === 'syncFileSystem') this.files.flushPending(() => false);
+    return fault.code;
   }
 
   /** Events of watches are hints: late, now and then lost. */

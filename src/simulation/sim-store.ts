@@ -5,7 +5,8 @@
  * - Batches take effect one at a time in the order of the calls, whole or not at all.
  * - The death of a process loses no write that resolved; a power cut none up to the last durable one that resolved. Of what
  *   comes after it a prefix is kept, of seeded length.
- * - A failed write shows nothing, but may turn up at the next open, in its place in the order.
+ * - A failed write shows nothing, but may turn up at the next open if no other has succeeded since. Of several in a row that is
+ *   the first: before it writes again, `LevelStore` leaves the log whose end is open.
  *
  * The disk keeps the rows as of the last flush and the batches since (`#log`): LevelDB's tables and its log. Opening replays
  * the log and flushes it, as LevelDB does.
@@ -36,12 +37,6 @@ export interface StoreSnapshot {
   readonly damaged: ReadonlySet<string>;
 }
 
-interface Batch {
-  readonly operations: readonly Operation[];
-  /** Whether it is there is open until the log is read again. */
-  readonly failed: boolean;
-}
-
 interface PendingWrite {
   readonly operations: readonly Operation[];
   readonly durable: boolean;
@@ -57,9 +52,9 @@ const READ_MS_MAX = 0.2;
 export class SimStoreDisk {
   readonly #random: SeededRandom;
   #flushed = new SortedRows();
-  #log: Batch[] = [];
-  /** How many batches of the log are flushed: not all of them only where the fate of a failed one among them is open. */
-  #flushedBatches = 0;
+  #log: (readonly Operation[])[] = [];
+  /** A failed batch at the end of the log: whether it is there is open until the log is read again. */
+  #failed: readonly Operation[] | undefined;
   /** Keys of rows whose bits have changed at rest. */
   #damaged = new Set<string>();
   #headerDamaged = false;
@@ -73,9 +68,9 @@ export class SimStoreDisk {
   open(options: SimStoreOptions): SimStore {
     if (this.#open !== undefined) throw new SamerootError('DATABASE_IN_USE', 'the database is open');
     if (this.#headerDamaged) throw new SamerootError('DATABASE_DAMAGED', 'the database cannot be opened: its header is damaged');
-    this.#flushed = this.#replay((batch) => !batch.failed || this.#random.chance(0.5));
-    this.#log = [];
-    this.#flushedBatches = 0;
+    if (this.#failed !== undefined && this.#random.chance(0.5)) this.#log.push(this.#failed);
+    this.flush(this.#current());
+    this.#failed = undefined;
     this.#open = new SimStore(this, this.#flushed.copy(), options);
     return this.#open;
   }
@@ -84,13 +79,15 @@ export class SimStoreDisk {
   kill(): void {
     const pending = this.#open?.die() ?? [];
     this.#open = undefined;
-    for (const { operations } of pending.slice(0, this.#random.below(pending.length + 1))) this.append(operations, false);
+    for (const { operations } of pending.slice(0, this.#random.below(pending.length + 1))) this.append(operations);
   }
 
   /** The machine loses its power, whether the database is open or was closed or killed before. */
   powerLoss(): void {
     this.kill();
-    this.#log.length = this.#flushedBatches + this.#random.below(this.#log.length - this.#flushedBatches + 1);
+    const kept = this.#random.below(this.#log.length + 1);
+    if (kept < this.#log.length) this.#failed = undefined;
+    this.#log.length = kept;
   }
 
   /** Flips bits at rest: of one row, or of what is read first. @returns the key of the row, if there is one */
@@ -117,26 +114,29 @@ export class SimStoreDisk {
     this.#flushed = snapshot?.rows.copy() ?? new SortedRows();
     this.#damaged = new Set(snapshot?.damaged);
     this.#log = [];
-    this.#flushedBatches = 0;
+    this.#failed = undefined;
     this.#headerDamaged = false;
   }
 
   /** For `SimStore`: a batch reaches the log. */
-  append(operations: readonly Operation[], failed: boolean): readonly Operation[] {
+  append(operations: readonly Operation[]): readonly Operation[] {
     const own = operations.map(ownOperation);
-    if (own.length > 0) this.#log.push({ operations: own, failed });
-    // A new row shadows the damaged one; a batch that failed shadows nothing.
-    if (this.#damaged.size > 0 && !failed) for (const { key } of own) this.#damaged.delete(byteKey(key));
+    if (own.length > 0) this.#log.push(own);
+    this.#failed = undefined;
+    // A new row shadows the damaged one.
+    if (this.#damaged.size > 0) for (const { key } of own) this.#damaged.delete(byteKey(key));
     return own;
+  }
+
+  /** For `SimStore`: a batch reaches the log or not, and whoever wrote it is told that it failed. */
+  fail(operations: readonly Operation[]): void {
+    this.#failed ??= operations.map(ownOperation);
   }
 
   /** For `SimStore`: the log is flushed; `rows` is what it comes to. */
   flush(rows: SortedRows): void {
-    this.#flushedBatches = this.#log.length;
-    if (this.#log.some(({ failed }) => failed)) return;
     this.#flushed = rows.copy();
     this.#log = [];
-    this.#flushedBatches = 0;
   }
 
   /** For `SimStore`: it was closed, and flushed nothing by that. */
@@ -149,12 +149,8 @@ export class SimStoreDisk {
   }
 
   #current(): SortedRows {
-    return this.#replay((batch) => !batch.failed);
-  }
-
-  #replay(isThere: (batch: Batch) => boolean): SortedRows {
     const rows = this.#flushed.copy();
-    for (const batch of this.#log) if (isThere(batch)) for (const operation of batch.operations) rows.apply(operation);
+    for (const batch of this.#log) for (const operation of batch) rows.apply(operation);
     return rows;
   }
 }
@@ -268,12 +264,12 @@ export class SimStore implements Store {
     const { random } = this.#options;
     const code = this.#failure(write);
     if (code !== undefined) {
-      this.#disk.append(write.operations, true);
+      this.#disk.fail(write.operations);
       this.#later(WRITE_MS_MAX, () => this.#end(() => write.reject(new SamerootError(code, 'the database cannot be written'))));
       return;
     }
     const apply = (): void => {
-      for (const operation of this.#disk.append(write.operations, false)) this.#rows.apply(operation);
+      for (const operation of this.#disk.append(write.operations)) this.#rows.apply(operation);
       this.#applied = true;
     };
     // Readers may see a batch some time before its promise resolves, or not.
@@ -291,7 +287,7 @@ export class SimStore implements Store {
     runFor(this.#options.alive, () => this.#options.effect('store-write'));
     if (this.#isAlive()) return true;
     if (this.#options.random.chance(0.5) && !this.#dead) {
-      this.#disk.append(write.operations, false);
+      this.#disk.append(write.operations);
       this.#applied = true;
     }
     return false;

@@ -45,6 +45,10 @@ const STABLE_MS = 2_000;
 const QUIET_LOOK_EVERY_MS = 250;
 /** A look at all hosts costs more than an event. */
 const LOOK_EVERY_MS = 25;
+const RETURN_MS = 2_000;
+/** An eviction that was under way, or a backup of the inviter, can undo an invitation. */
+const INVITE_ROUNDS = 3;
+const INVITED_MS = 100;
 const INVITE_MS = 86_400_000;
 const BARRIER_MS = 4_000;
 const SLOW_BYTES_PER_MS = 20;
@@ -67,6 +71,7 @@ class Simulation {
   readonly #checks: Checks;
   readonly #hosts: SimHost[] = [];
   readonly #settleMs: number;
+  readonly #purgeEveryMs: number;
   /** Work of steps that is under way. */
   #pending = 0;
 
@@ -84,11 +89,15 @@ class Simulation {
       },
     });
     this.#settleMs = this.#random.pick([20, 100, 300]);
+    this.#purgeEveryMs = this.#random.pick([500, 3_000, 60_000]);
     this.#users = new Users(this.#model, this.#random.fork('users'), this.#trace);
     this.#checks = new Checks(this.#model, this.#users, this.#trace);
     this.#users.onTorn = (host, path, what) => this.#checks.report('torn', `host ${host.index}: ${path} holds ${what}`);
+    this.#users.isShowing = (host, key) => this.#checks.keysToShow(host).has(key);
     this.#users.othersHold = (host, value) =>
-      this.#hosts.some((other) => other !== host && this.#users.items(other).some(({ file }) => this.#users.valueOf(file).value === value));
+      this.#hosts.some(
+        (other) => other !== host && this.#users.items(other).some(({ file }) => this.#users.valueOf(other, file).value === value),
+      );
     for (let index = 0; index < history.replicas; index++) this.#addHost();
   }
 
@@ -129,6 +138,8 @@ class Simulation {
       random: this.#random.fork(`host ${this.#hosts.length}`),
       trace: this.#trace,
       settleMs: this.#settleMs,
+      purgeEveryMs: this.#purgeEveryMs,
+      beforePowerLoss: (dark) => this.#checks.flushUncovered(dark),
       onDeath: (dead, death) => this.#checks.afterDeath(dead, death),
     });
     this.#hosts.push(host);
@@ -187,9 +198,15 @@ class Simulation {
 
   #act({ host: index, action }: Step): void {
     const host = this.#hosts[index % this.#hosts.length]!;
+    this.#noteReturned();
     this.#trace.effect(host.index, action.type, 0);
     if (this.#users.act(host, action)) this.#count(action);
     else this.#disturb(host, action);
+  }
+
+  #noteReturned(): void {
+    for (const host of this.#hosts)
+      if (host.returning !== undefined && host.node?.status().returning?.done === true) host.returning = undefined;
   }
 
   #count(action: Action): void {
@@ -240,6 +257,19 @@ class Simulation {
       case 'join':
         this.#joinLater(host);
         break;
+      case 'backup':
+        if (host.neverJoined || host.evicted || host.returning !== undefined) return;
+        host.backUp();
+        break;
+      case 'restore':
+        if (host.evicted || host.returning !== undefined || !this.#startAnew(host, () => host.restore(action.downMs))) return;
+        break;
+      case 'lose-database':
+        if (!this.#loseDatabase(host, action.downMs)) return;
+        break;
+      case 'evict':
+        this.#inBackground(this.#evict(host, this.#hosts[action.peer % this.#hosts.length]!, action.awayMs));
+        break;
       default:
         return;
     }
@@ -283,6 +313,65 @@ class Simulation {
     if (share !== undefined) await this.#users.resolve(host, share, nth, keep);
   }
 
+  /** What only this host had may be gone afterwards. */
+  #startAnew(host: SimHost, action: () => boolean): boolean {
+    // Read again from the disk, bytes that have rotted would pass for an edit.
+    if (this.#users.hasRot(host)) return false;
+    const others = this.#hosts.filter((other) => other !== host && !other.evicted);
+    const elsewhere = this.#users.shownOn(others);
+    const records = this.#checks.recordsIn(others);
+    if (!action()) return false;
+    const lost = this.#model.disown(({ number, key, value }) => elsewhere.has(number) || records.has(`${key} ${value}`));
+    this.#trace.tell(host.index, 'starts anew', lost.map(({ key, value }) => `${key} ${value}`).join(', '));
+    return true;
+  }
+
+  /** Only where there is somebody to come back to. */
+  #loseDatabase(host: SimHost, downMs: number): boolean {
+    if (host.neverJoined || host.evicted || host.returning !== undefined) return false;
+    if (!this.#hosts.some((other) => other !== host && !other.evicted && other.returning === undefined && isReady(other))) return false;
+    return this.#startAnew(host, () => {
+      host.loseDatabase(downMs, { unknown: 'keep', alone: false });
+      return true;
+    });
+  }
+
+  async #evict(host: SimHost, peer: SimHost, awayMs: number): Promise<void> {
+    const { node } = host;
+    const busy = this.#hosts.some((other) => other.evicted || other.returning !== undefined);
+    if (busy || node === undefined || peer === host || !isReady(peer) || host.evicted || this.#users.hasRot(peer)) return;
+    peer.evicted = true;
+    try {
+      await node.evict(peer.identity.nodeId);
+      this.#trace.tell(host.index, 'evicts', `host ${peer.index}`);
+    } finally {
+      // Also where nobody knows whether it happened: a member may come back, too.
+      this.#after(awayMs, () => this.#inBackground(this.#invite(peer)));
+    }
+  }
+
+  async #invited(host: SimHost): Promise<void> {
+    this.#inBackground(this.#invite(host));
+    await this.#time.run({ until: () => this.#pending === 0, deadlineMs: this.#time.nowMs + START_MS_MAX });
+  }
+
+  /** An evicted host is invited again. */
+  async #invite(host: SimHost): Promise<void> {
+    const inviter = this.#hosts.find(
+      (other) => !other.evicted && other.returning === undefined && other.node !== undefined && isReady(other),
+    );
+    if (inviter === undefined) return;
+    const { token } = await inviter.node!.invite({ expiresMs: INVITE_MS });
+    if (host.hasShare) {
+      this.#startAnew(host, () => {
+        host.loseDatabase(INVITED_MS, { unknown: 'set-aside', alone: false });
+        return true;
+      });
+    } else host.crash('kill', INVITED_MS, 0);
+    host.evicted = false;
+    host.invite(token, [{ host: inviter.address, port: inviter.port }]);
+  }
+
   #joinLater(inviter: SimHost): void {
     if (this.#hosts.length >= 8 || inviter.node === undefined || !isReady(inviter)) return;
     const host = this.#addHost();
@@ -309,6 +398,10 @@ class Simulation {
       host.defuse();
       if (!host.neverJoined) host.start();
     }
+    for (let round = 0; round < INVITE_ROUNDS; round++) {
+      await this.#time.run({ deadlineMs: this.#time.nowMs + RETURN_MS });
+      for (const host of this.#hosts) if (host.evicted || isOutcast(host)) await this.#invited(host);
+    }
     const deadlineMs = this.#time.nowMs + QUIET_MS_MAX;
     let sinceMs = this.#time.nowMs;
     let last: string | undefined;
@@ -319,7 +412,7 @@ class Simulation {
       if (root === undefined || root !== last) sinceMs = this.#time.nowMs;
       last = root;
       // The disks are read only when all else has come to rest: it is the dearest look of all.
-      done = this.#time.nowMs - sinceMs >= STABLE_MS && !this.#checks.shownDiffers(this.#hosts);
+      done = this.#time.nowMs - sinceMs >= STABLE_MS && this.#checks.differences(this.#hosts).length === 0;
     }
     if (!done) this.#checks.report('convergence', this.#stateOfAll());
     this.#checks.atEnd(this.#hosts, done);
@@ -351,7 +444,8 @@ class Simulation {
       if (host.neverJoined) continue;
       const { node } = host;
       if (node === undefined || !isReady(host)) return undefined;
-      const { root, pending } = node.status();
+      const { root, pending, returning } = node.status();
+      if (returning?.done === false || host.evicted) return undefined;
       if (pending.scan + pending.fetch > 0 || (common !== undefined && common !== root)) return undefined;
       common = root;
     }
@@ -365,8 +459,14 @@ class Simulation {
       const trouble = errors.map(({ code, path, message }) => `${code} ${path ?? ''} ${message}`).join('; ');
       return `host ${host.index}: ${state} ${root.slice(0, 12)} pending ${pending.scan}/${pending.fetch} ${trouble}`;
     });
-    return `after ${QUIET_MS_MAX / 1_000} s of quiet: ${states.join(' | ')}`;
+    const differences = this.#checks.differences(this.#hosts).join('; ');
+    return `after ${QUIET_MS_MAX / 1_000} s of quiet: ${states.join(' | ')} | shown: ${differences}`;
   }
+}
+
+/** Its peers refuse it: it was evicted, or those who had invited it do not remember. */
+function isOutcast(host: SimHost): boolean {
+  return host.node?.status().errors.some(({ code }) => code === 'EVICTED' || code === 'NOT_INVITED') === true;
 }
 
 function isReady(host: SimHost): boolean {

@@ -1,6 +1,9 @@
 /**
- * The disk of a simulated host as the people there use it: whole files, read and written at once and flushed at once, so that
- * what a user has done is there after every crash. What can be lost is only what sameroot itself has not flushed.
+ * The disk of a simulated host as the people there use it: whole files, read and written in one step.
+ *
+ * People seldom flush what they write: sameroot has to, before a root covers it. What it has not taken in yet at a power
+ * loss may be lost for good, and that is nobody's fault; so the simulation flushes just that (`flushPending`) before the power
+ * goes, and the model need not guess what was left.
  */
 import { OPEN, type Disk } from '../folder/disk.ts';
 import type { SimFileSystem } from './sim-disk.ts';
@@ -19,6 +22,8 @@ export interface WriteStyle {
   readonly inPlace?: boolean;
   readonly mode?: number;
   readonly mtimeMs?: number;
+  /** Durable at once. */
+  readonly flushed?: boolean;
 }
 
 const MODE_BITS = 0o7777;
@@ -26,6 +31,8 @@ const DRAFT = '/draft';
 
 export class UserFiles {
   readonly #disk: Disk;
+  /** Paths of files that were written or given a mode and not flushed. */
+  readonly #pending = new Set<string>();
 
   constructor(files: SimFileSystem) {
     this.#disk = files.mountForUser().disk;
@@ -59,17 +66,28 @@ export class UserFiles {
     }
   }
 
-  write(path: string, bytes: Uint8Array, { inPlace = false, mode, mtimeMs }: WriteStyle): void {
+  write(path: string, bytes: Uint8Array, { inPlace = false, mode, mtimeMs, flushed = true }: WriteStyle): void {
     const target = inPlace ? path : DRAFT;
     const handle = this.#disk.open(target, OPEN.writeOnly | OPEN.create | OPEN.truncate, 0o644);
     for (let at = 0; at < bytes.length;) at += this.#disk.write(handle, bytes, at, bytes.length - at, at);
     if (mode !== undefined) this.#disk.chmod(target, mode);
     if (mtimeMs !== undefined) this.#disk.utimes(target, String(mtimeMs / 1_000), String(mtimeMs / 1_000));
-    this.#disk.flush(handle, 'bytes');
+    if (flushed) this.#disk.flush(handle, 'bytes');
     this.#disk.close(handle);
-    if (inPlace) return;
-    this.#disk.rename(DRAFT, path);
-    this.#flush(parentOf(path));
+    if (!inPlace) this.#disk.rename(DRAFT, path);
+    if (!flushed) this.#pending.add(path);
+    else if (!inPlace) this.#flush(parentOf(path));
+  }
+
+  /** Makes durable what is not, but for the paths that `covered` names: those must be so already. */
+  flushPending(covered: (path: string, file: SimFile) => boolean): void {
+    for (const path of this.#pending) {
+      const file = this.get(path);
+      if (file === undefined || file.kind !== 'file' || covered(path, file)) continue;
+      this.#flush(path);
+      this.#flush(parentOf(path));
+    }
+    this.#pending.clear();
   }
 
   symlink(target: Uint8Array, path: string): void {
@@ -84,7 +102,7 @@ export class UserFiles {
 
   chmod(path: string, mode: number): void {
     this.#disk.chmod(path, mode);
-    this.#flush(path);
+    this.#pending.add(path);
   }
 
   rename(source: string, target: string): void {

@@ -36,8 +36,8 @@ export class Users {
   /** The bytes of every write, by its number. */
   readonly contents: Uint8Array[] = [];
   readonly numbers: ContentNumbers = new ContentNumbers(this.contents);
-  /** `host path` of files whose bits were flipped: nobody works with them. */
-  readonly rotten: Map<string, number> = new Map();
+  /** What bits that flipped have left on a host: there, and only there, it stands for the bytes that were written. */
+  readonly #rot = new Map<SimHost, { readonly bytes: Uint8Array; readonly number: number }[]>();
   /** Numbers that users of a host have overwritten or removed there: that host need not hold them any more. */
   readonly #discarded = new Map<SimHost, Set<number>>();
   #names = 0;
@@ -58,9 +58,11 @@ export class Users {
   }
 
   /** The model's value of what lies there; `undefined` for folders. `torn` says what is wrong with bytes that no write has. */
-  valueOf(file: SimFile): { readonly value: string | undefined; readonly torn: string | undefined } {
+  valueOf(host: SimHost, file: SimFile): { readonly value: string | undefined; readonly torn: string | undefined } {
     if (file.kind === 'directory') return { value: undefined, torn: undefined };
     if (file.kind === 'symlink') return { value: `->${asBuffer(file.bytes).toString()}`, torn: undefined };
+    const rotten = this.#rot.get(host)?.find(({ bytes }) => equalBytes(bytes, file.bytes));
+    if (rotten !== undefined) return { value: `#${rotten.number}:${file.mode.toString(8)}`, torn: undefined };
     const number = numberOf(file.bytes);
     const whole = number === undefined ? undefined : this.contents[number];
     if (whole === undefined) return { value: undefined, torn: `${file.bytes.length} bytes that nobody wrote` };
@@ -73,14 +75,6 @@ export class Users {
     return this.#discarded.get(host) ?? new Set();
   }
 
-  isRottenAnywhere(path: string): boolean {
-    return [...this.rotten.keys()].some((name) => name.endsWith(` ${path}`));
-  }
-
-  isRotten(host: SimHost, path: string): boolean {
-    return this.rotten.has(`${host.index} ${path}`);
-  }
-
   /** The same files on several hosts before any of them is started, as from one image. */
   plant(hosts: readonly SimHost[], path: string, bytes: number, mtimeMs: number): void {
     const content = this.#newContent(bytes);
@@ -89,6 +83,19 @@ export class Users {
       host.files.write(full(path), content, { mtimeMs, mode: 0o644 });
     }
     this.#model.write(`f/${path}`, `#${numberOf(content)}:644`, []);
+  }
+
+  /** Numbers of the versions that the disks of these hosts show. */
+  shownOn(hosts: readonly SimHost[]): Set<number> {
+    const numbers = new Set<number>();
+    for (const host of hosts) {
+      for (const { path, file } of this.items(host)) {
+        const { value } = this.valueOf(host, file);
+        const version = value === undefined ? undefined : this.#model.findShown(path, value);
+        if (version !== undefined) numbers.add(version.number);
+      }
+    }
+    return numbers;
   }
 
   /** False: it means nothing here, and nothing was done. */
@@ -127,7 +134,7 @@ export class Users {
     const keeps = inPlace && there?.file.kind === 'file';
     const kept = keeps ? there.file.mode : mode;
     this.#makeParents(host, path);
-    host.files.write(full(path), content, keeps ? { inPlace: true } : { mode });
+    host.files.write(full(path), content, { ...(keeps ? { inPlace: true } : { mode }), flushed: this.#random.chance(0.4) });
     this.#wrote(host, path, `#${numberOf(content)}:${kept.toString(8)}`, there);
     return true;
   }
@@ -153,7 +160,8 @@ export class Users {
     const there = this.#look(host, path);
     if (there === undefined || there === 'folder' || there.file.kind !== 'file' || there.file.mode === mode) return false;
     const value = `#${numberOf(there.file.bytes)}:${mode.toString(8)}`;
-    if (this.#model.findShown(path, value) !== undefined) return false;
+    // A change of `stat` makes a node read it again: bytes that have rotted would pass for an edit.
+    if (this.#model.findShown(path, value) !== undefined || this.hasRot(host)) return false;
     host.files.chmod(full(path), mode);
     this.#wrote(host, path, value, there);
     return true;
@@ -165,7 +173,7 @@ export class Users {
     host.files.remove(full(path));
     this.#trace.tell(host.index, 'user', `deletes ${path} (${there.value})`);
     this.#discard(host, there);
-    this.#model.write(there.shown.key, undefined, [there.shown]);
+    this.#tell(host, there.shown.key, undefined, [there.shown]);
     return true;
   }
 
@@ -178,7 +186,7 @@ export class Users {
     this.#makeParents(host, to);
     host.files.rename(full(path), full(to));
     this.#trace.tell(host.index, 'user', `renames ${path} (${there.value})`);
-    this.#model.write(there.shown.key, undefined, [there.shown]);
+    this.#tell(host, there.shown.key, undefined, [there.shown]);
     this.#wrote(host, to, there.value, target);
     return true;
   }
@@ -198,8 +206,10 @@ export class Users {
   #flip(host: SimHost, path: string): boolean {
     const there = this.#look(host, path);
     if (there === undefined || there === 'folder' || there.file.kind !== 'file' || !this.othersHold(host, there.value)) return false;
+    if (host.evicted || host.returning !== undefined) return false;
     if (!host.disk.flipBit(full(path), this.#random)) return false;
-    this.rotten.set(`${host.index} ${path}`, numberOf(there.file.bytes) ?? -1);
+    const { bytes } = host.files.get(full(path))!;
+    this.#rot.set(host, [...(this.#rot.get(host) ?? []), { bytes, number: numberOf(there.file.bytes) ?? -1 }]);
     this.#trace.tell(host.index, 'rot', path);
     return true;
   }
@@ -207,12 +217,12 @@ export class Users {
   /** Set by the simulation: does another disk hold this value? */
   othersHold: (host: SimHost, value: string) => boolean = () => false;
 
-  /** What is there for a user to see; `folder` where it is one, or where a rotten file is. */
+  /** What is there for a user to see; `folder` where it is one. */
   #look(host: SimHost, path: string): { file: SimFile; value: string; shown: ModelVersion } | 'folder' | undefined {
     const file = host.files.get(full(path));
     if (file === undefined) return undefined;
-    if (file.kind === 'directory' || this.isRotten(host, path)) return 'folder';
-    const { value, torn } = this.valueOf(file);
+    if (file.kind === 'directory') return 'folder';
+    const { value, torn } = this.valueOf(host, file);
     if (value === undefined) {
       this.onTorn(host, path, torn ?? '');
       return 'folder';
@@ -225,6 +235,9 @@ export class Users {
     return { file, value, shown };
   }
 
+  /** Set by the simulation: was the host showing what others wrote at this key when it died? */
+  isShowing: (host: SimHost, key: string) => boolean = () => false;
+
   /** Told of bytes that nobody wrote. */
   onTorn: (host: SimHost, path: string, what: string) => void = () => undefined;
 
@@ -232,7 +245,19 @@ export class Users {
     this.#trace.tell(host.index, 'user', `writes ${path} = ${value}${before === undefined ? '' : ` over ${before.value}`}`);
     // A new file at a conflict copy's name is a file of its own, and retires the version that was shown there.
     if (before !== undefined) this.#discard(host, before);
-    this.#model.write(`f/${path}`, value, before === undefined ? [] : [before.shown]);
+    this.#tell(host, `f/${path}`, value, before === undefined ? [] : [before.shown]);
+  }
+
+  #tell(host: SimHost, key: string, value: string | undefined, seen: readonly ModelVersion[]): ModelVersion {
+    const version = this.#model.write(key, value, seen, { host: host.index, atMs: this.#trace.nowMs });
+    if (!host.running && this.isShowing(host, key)) this.#model.doubtSight(key, host.index, this.#trace.nowMs);
+    // What is done on a host that is out of the share, or not back yet, counts for nothing there: it may be set aside.
+    if (host.evicted || host.returning !== undefined) this.#model.doubtWrite(version);
+    return version;
+  }
+
+  hasRot(host: SimHost): boolean {
+    return this.#rot.has(host);
   }
 
   #discard(host: SimHost, { value }: { value: string }): void {
@@ -273,7 +298,8 @@ export class Users {
     if (host.node !== node || (content === undefined && before === undefined)) return;
     const seen = before === undefined ? [] : [before.value, ...before.siblings].map((bytes) => this.recordVersion(key, bytes));
     const value = content === undefined ? undefined : `#${numberOf(content)}`;
-    const version = this.#model.write(
+    const version = this.#tell(
+      host,
       `r/${key}`,
       value,
       seen.filter((found) => found !== undefined),
@@ -287,7 +313,7 @@ export class Users {
     try {
       if (content === undefined) await node.deleteRecord(key, before!.etag);
       else await node.putRecord(key, content, before?.etag);
-      version.certain = true;
+      version.certain = !version.disowned;
       if (before === undefined) this.#model.wasBlind(version);
     } catch (error) {
       // After any other error it may turn up all the same.
@@ -317,7 +343,7 @@ export class Users {
       if (error instanceof SamerootError && error.code === 'STALE_WRITE') this.#model.settle(unsure);
       throw error;
     }
-    this.#model.write(conflict.key, kept.value, seen);
+    this.#tell(host, conflict.key, kept.value, seen);
   }
 
   #versionsOf({ key, versions }: ConflictStatus, share: Share): (ModelVersion | undefined)[] {
@@ -358,7 +384,8 @@ export class Users {
   }
 }
 
-function numberOf(bytes: Uint8Array): number | undefined {
+/** Of the write with these bytes; undefined if no write begins like that. */
+export function numberOf(bytes: Uint8Array): number | undefined {
   const match = NUMBER.exec(asBuffer(bytes.subarray(0, NUMBER_BYTES_MAX)).toString('latin1'));
   return match === null ? undefined : Number(match[1]);
 }

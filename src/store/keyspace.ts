@@ -9,9 +9,9 @@
  * | `h`    | nothing                               | the head                                  | replica |
  * | `y/`   | root hash, 32 bytes                   | the tree of a root in the history         | replica |
  * | `Y/`   | commit number, u64 big endian         | root hash                                 | replica |
- * | `m/`   | name, UTF-8                           | metadata: `share`, `replica`, `clock`,    | replica |
+ * | `m/`   | name, UTF-8                           | metadata: `share`, `replica`, `stable`,   | replica |
  * |        |                                       | `cursor/<node id>`, `pin/<node id>`,      | node    |
- * |        |                                       | `invitation/<id>`                         | node    |
+ * |        |                                       | `invitation/<id>`, `evicted`              | node    |
  * | `P/`   | path                                  | what was placed on the disk there         | folder  |
  * | `k/`   | content id, 33 bytes, `/`, path       | `PRESENT`; index content -> paths         | folder  |
  * | `x/`   | chunk hash, its first 16 bytes        | content id, 33 bytes, byte offset         | folder  |

@@ -8,7 +8,8 @@
  *   awaited or not; of two operations on one key in a batch the later one counts.
  * - When a durable write resolves, it and every write called before it survive a power cut. A write that is not
  *   durable survives the death of the process, not of the machine.
- * - A failed write has changed nothing that `get` or `iterate` show, but it may turn up when the store is opened again.
+ * - A failed write has changed nothing that `get` or `iterate` show, but it may turn up when the store is opened again,
+ *   unless another one has succeeded since.
  *
  * Keys and values belong to the store from the call of `write` until it resolves; what a store hands out is never
  * changed by the receiver.

@@ -42,16 +42,18 @@ describe('help', () => {
   it('lists the verbs that are there', async () => {
     const { code, out } = await run('--help');
     expect(code).toBe(0);
-    const names = ['start', 'sync', 'status', 'wait', 'diff', 'peers', 'invite', 'ls', 'put', 'get', 'rm', 'deletes'];
+    const names = 'start sync status wait diff peers conflicts why trash invite evict gc deletes ls put get rm repair simulate'.split(' ');
     expect(VERBS.map((verb) => verb.name).sort()).toEqual([...names].sort());
     for (const name of names) expect(out).toMatch(new RegExp(`^  ${name} `, 'm'));
   });
 
-  it.each(VERBS.map((verb) => verb.name))('%s has an example that it would accept, --json, and every option explained', async (name) => {
-    const { code, out } = await run(name, '--help');
+  const names = VERBS.flatMap((verb) => [verb.name, ...(verb.below ?? []).map((below) => `${verb.name} ${below.name}`)]);
+
+  it.each(names)('%s has an example that it would accept, --json, and every option explained', async (name) => {
+    const { code, out } = await run(...name.split(' '), '--help');
     expect(code).toBe(0);
     const example = /\nExample:\n {2}sameroot (.+)\n/.exec(out)?.[1];
-    expect(example?.split(' ')[0]).toBe(name);
+    expect(`${example!} `.startsWith(`${name} `)).toBe(true);
     for (const option of example!.match(/--[a-z-]+/g) ?? []) expect(out).toMatch(new RegExp(`^  ${option}\\b`, 'm'));
     expect(out).toMatch(/^ {2}--json +\S/m);
     for (const line of out.split('\n').filter((text) => /^ {2}--/.test(text))) expect(line).toMatch(/^ {2}--[a-z-]+( <[a-z:]+>)? {2,}\S/);
@@ -224,6 +226,20 @@ describe('peers, invite, deletes', () => {
   it('deletes', async () => {
     expect((await run('deletes', 'accept')).out).toBe('accepted: deletion of 77 paths\n');
     expect(await json('deletes', 'restore', folder)).toEqual({ answer: 'restore', paths: 78 });
+  });
+
+  it('evict', async () => {
+    expect(await run('evict', 'host-c')).toEqual({ code: 0, out: 'evicted host-c (cccccccc): no member talks to it any more\n', err: '' });
+    expect(await json('evict', 'host-c', folder)).toMatchObject({ name: 'host-c' });
+    expect(await run('evict', 'nobody')).toMatchObject({ code: 1, err: expect.stringContaining('NOT_FOUND') });
+    expect(await run('evict')).toMatchObject({ code: 2, err: expect.stringContaining("missing required argument 'PEER'") });
+  });
+
+  it('gc', async () => {
+    expect((await run('gc')).out).toBe('12 marks of deleted paths dropped, 0 left\n');
+    node.purged = { purged: 1, left: 2_000, waitingFor: ['host-b', 'c\u001b'] };
+    expect((await run('gc', folder)).out).toBe('1 mark of deleted paths dropped, 2,000 left; not yet seen by host-b, c\\x1b\n');
+    expect(await json('gc')).toEqual({ purged: 1, left: 2_000, waitingFor: ['host-b', 'c\u001b'] });
   });
 
   it('a held delete that stops a verb: exit code 6', async () => {

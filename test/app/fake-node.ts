@@ -19,6 +19,7 @@ import type {
   NodeApi,
   NodeEvent,
   NodeStatus,
+  PurgeResult,
   RecordValue,
   WaitRequest,
   WaitResult,
@@ -64,7 +65,7 @@ export const STATUS: NodeStatus = {
 
 export const VERSION: VersionStatus = {
   id: '0123456789abcdef-7',
-  author: { replicaId: '0123456789abcdef', nodeId: 'bb'.repeat(32), name: 'host-b' },
+  author: { replicaId: '0123456789abcdef', nodeId: 'bb'.repeat(32), name: 'host-b', here: false },
   found: false,
   written: '2026-11-23T04:34:55.000Z',
   kind: 'file',
@@ -79,7 +80,7 @@ export const VERSION: VersionStatus = {
 export const COPY: VersionStatus = {
   ...VERSION,
   id: 'aaaaaaaaaaaaaaaa-3',
-  author: { replicaId: 'aaaaaaaaaaaaaaaa', nodeId: undefined, name: undefined },
+  author: { replicaId: 'aaaaaaaaaaaaaaaa', nodeId: undefined, name: undefined, here: false },
   name: 'n.conflict-20261123T043400Z-aaaaaaaa.txt',
   shown: false,
 };
@@ -120,6 +121,7 @@ export class FakeNode implements NodeApi {
   scans = 0;
   inviteMs = 0;
   failure: Error | undefined;
+  purged: PurgeResult = { purged: 12, left: 0, waitingFor: [] };
   conflictList: readonly ConflictStatus[] = [];
   conflictsComplete = true;
   /** Key, name to keep, ETag. */
@@ -231,6 +233,15 @@ export class FakeNode implements NodeApi {
   async emptyTrash(): Promise<{ readonly files: number; readonly bytes: number }> {
     this.trashed = [];
     return { files: 2, bytes: 140_000 };
+  }
+
+  async evict(peer: string): Promise<{ readonly nodeId: string; readonly name: string }> {
+    if (peer === 'nobody') throw new SamerootError('NOT_FOUND', 'no peer is called nobody');
+    return { nodeId: 'cc'.repeat(32), name: peer };
+  }
+
+  async purge(): Promise<PurgeResult> {
+    return this.purged;
   }
 
   onChange(_listener: (event: NodeEvent) => void): () => void {

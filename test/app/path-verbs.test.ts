@@ -138,7 +138,12 @@ describe('why', () => {
     nextRetrySeconds: undefined,
     error: undefined,
   };
-  const HOLD: Hold = { what: 'ignored', code: undefined, message: 'line 3 of .samerootignore leaves it alone: *.log', nextRetry: undefined };
+  const HOLD: Hold = {
+    what: 'ignored',
+    code: undefined,
+    message: 'line 3 of .samerootignore leaves it alone: *.log',
+    nextRetry: undefined,
+  };
 
   it('tells the story in sentences', async () => {
     node.story = {
@@ -184,8 +189,19 @@ describe('why', () => {
   it.each([
     [{ state: 'conflict-copy', copyOf: 'f/n.txt' }, 'f/x: a conflict copy of f/n.txt: edit or rename it'],
     [{ state: 'deleted', versions: [], deletions: [{ ...VERSION, kind: 'deleted' }] }, 'deleted  by host-b at 2026-11-23T04:34:55.000Z'],
-    [{ state: 'unknown', versions: [], holds: [HOLD] }, 'f/x: not replicated\non disk  a file is there\nheld     line 3 of .samerootignore'],
-    [{ state: 'unknown', versions: [], disk: { kind: 'nothing', asKnown: true } }, 'f/x: nothing is known of it\non disk  nothing is there\n'],
+    [
+      { state: 'unknown', versions: [], holds: [HOLD] },
+      'f/x: not replicated\non disk  a file is there\nheld     line 3 of .samerootignore',
+    ],
+    [
+      { state: 'unknown', versions: [], disk: { kind: 'nothing', asKnown: true } },
+      'f/x: nothing is known of it\non disk  nothing is there\n',
+    ],
+    [
+      { versions: [{ ...VERSION, author: { ...VERSION.author, here: true } }] },
+      'written by host-b (this host) at 2026-11-23T04:34:55.000Z',
+    ],
+    [{ state: 'unknown', versions: [], peers: [PEER] }, 'peer     host-b: knows nothing of it either\n'],
     [{ versions: [{ ...VERSION, found: true }] }, 'it was there when a host joined (time 2026-11-23T04:34:55.000Z)'],
   ] as const)('%j', async (story, text) => {
     node.story = { ...WHY, ...story };
@@ -229,7 +245,7 @@ describe('trash', () => {
   });
 
   it.each([
-    [['trash', 'restore', 'n.txt', '--day', 'monday'], 'It must be a day such as 2026-11-23.'],
+    [['trash', 'restore', 'n.txt', '--day', 'monday'], 'It must be a day such as 2026-11-23'],
     [['trash', 'restore', 'r/k'], 'PATH: r/k is a record'],
     [['trash', 'restore'], "missing required argument 'PATH'"],
     [['trash', 'throw'], "unknown command 'throw'"],
@@ -256,7 +272,8 @@ describe('HTTP', () => {
   it('takes a path or a key, and says what is wrong with a request', async () => {
     expect(await ask('GET', '/v1/why?path=a%2Fb')).toMatchObject([200, { key: 'f/a/b' }]);
     expect(await ask('GET', '/v1/why?key=r%2Fb')).toMatchObject([200, { key: 'r/b' }]);
-    for (const query of ['', '?path=a&key=f/a', '?path=']) expect(await ask('GET', `/v1/why${query}`)).toMatchObject([400, { code: 'CONFIG_INVALID' }]);
+    for (const query of ['', '?path=a&key=f/a', '?path='])
+      expect(await ask('GET', `/v1/why${query}`)).toMatchObject([400, { code: 'CONFIG_INVALID' }]);
     expect(await ask('GET', '/v1/conflicts?limit=0')).toMatchObject([400, { code: 'CONFIG_INVALID' }]);
     expect(await ask('POST', '/v1/conflicts/resolve', { key: 'f/a' })).toMatchObject([400, { code: 'CONFIG_INVALID' }]);
     expect(await ask('POST', '/v1/conflicts/resolve', { key: 'f/a', keep: 'nobody' })).toMatchObject([404, { code: 'NOT_FOUND' }]);

@@ -106,6 +106,38 @@ describe('a node', () => {
     expect(await program(['get', 'a/b'], { cwd: folder })).toMatchObject({ code: 1, err: expect.stringMatching(errorLine('NOT_FOUND')) });
   });
 
+  it('takes back the ETag that it gave, as it gave it', async () => {
+    const url = `${node.ready['api']}/v1/records/tagged`;
+    const { token } = JSON.parse(readFileSync(join(folder, '.sameroot', 'node.json'), 'utf8')) as { token: string };
+    const put = (body: string, etag?: string): Promise<Response> =>
+      fetch(url, {
+        method: 'PUT',
+        body,
+        headers: { authorization: `Bearer ${token}`, ...(etag === undefined ? {} : { 'if-match': etag }) },
+      });
+    const first = (await put('one')).headers.get('etag')!;
+    expect(first).toMatch(/^"[0-9a-f]{16}-\d+"$/);
+    expect((await put('two', first)).status).toBe(200);
+    expect((await put('three', first)).status).toBe(412);
+    const { etag } = JSON.parse((await program(['get', 'tagged', '--json'], { cwd: folder })).out) as { etag: string };
+    expect((await program(['put', 'tagged', '--if-match', etag], { cwd: folder, stdin: 'three' })).code).toBe(0);
+  });
+
+  it('tells why, lists conflicts and the trash', async () => {
+    const why = await program(['why', 'file', '--json'], { cwd: folder });
+    expect(JSON.parse(why.out)).toMatchObject({ key: 'f/file', state: 'present', disk: { kind: 'file', asKnown: true } });
+    expect((await program(['why', join(folder, 'file')], { cwd: work })).out).toMatch(
+      /^f\/file: replicated\nversion {2}file {3}7 B, it was there /,
+    );
+    expect(await program(['conflicts', folder, '--check'])).toEqual({ code: 0, out: '0 conflicts\n', err: '' });
+    expect(await program(['trash', 'list'], { cwd: folder })).toEqual({ code: 0, out: '', err: '' });
+    expect(await program(['trash', 'restore', 'file'], { cwd: folder })).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(errorLine('NOT_FOUND')),
+    });
+    expect((await program(['conflicts', 'resolve', 'file', '--keep', 'file'], { cwd: folder })).err).toMatch(errorLine('NOT_FOUND'));
+  });
+
   it('is not in sync when it is alone', async () => {
     expect((await program(['status', folder, '--check'])).code).toBe(5);
     expect(await program(['diff', folder])).toMatchObject({ code: 1, err: expect.stringMatching(errorLine('PEER_UNREACHABLE')) });

@@ -1,15 +1,19 @@
-/** The README is executed as far as it can be: its commands must be ones that the program takes. */
+/** The README and the guide for operators are executed as far as they can be: their commands must be ones that the program takes. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { makeVerbs, type Verb } from '../../src/app/verbs.ts';
+import type { Verb } from '../../src/app/verb.ts';
+import { makeVerbs } from '../../src/app/verbs.ts';
 import { recorder } from './recorder.ts';
 
 const README: string = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+const OPERATIONS: string = readFileSync(new URL('../../docs/OPERATIONS.md', import.meta.url), 'utf8');
 const PACKAGE = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { scripts: Record<string, string> };
 const VERBS: readonly Verb[] = makeVerbs({ terminal: recorder(), environment: {}, currentFolder: '/' });
 
 /** Every `sameroot VERB ...`, in text and blocks; `npm start -- ...` is `sameroot start ...`. */
-const COMMANDS: readonly string[] = [...README.matchAll(/(?:sameroot|npm start --) (?=[a-z])([^`\n;&|]*)|npm start -- ([^`\n;&|]*)/g)]
+const COMMANDS: readonly string[] = [
+  ...`${README}\n${OPERATIONS}`.matchAll(/(?:sameroot|npm start --) (?=[a-z])([^`\n;&|]*)|npm start -- ([^`\n;&|]*)/g),
+]
   .map(([text]) => text.replace(/^npm start --/, 'sameroot start').trim())
   .filter((text) => /^sameroot [a-z]+( |$)/.test(text) && !/^sameroot (keeps|VERB|help)/.test(text));
 
@@ -30,9 +34,12 @@ describe('README.md', () => {
   });
 
   it.each(COMMANDS)('%s', (command) => {
-    const [, name, ...words] = command.split(' ');
-    const verb = VERBS.find((other) => other.name === name);
-    expect(verb, 'the verb exists').toBeDefined();
+    const [, name, ...rest] = command.split(' ');
+    const first = VERBS.find((other) => other.name === name);
+    expect(first, 'the verb exists').toBeDefined();
+    const below = first!.below?.find((other) => other.name === rest[0]);
+    const verb = below ?? first;
+    const words = below === undefined ? rest : rest.slice(1);
     const options = optionsOf(verb!);
     for (const word of words.filter((text) => text.startsWith('--'))) expect([...options.keys()]).toContain(word);
     const count = positional(words, options).length;

@@ -62,6 +62,15 @@ export async function expectSame(...hosts: readonly Host[]): Promise<string[]> {
   return paths;
 }
 
+/** The trouble of another host is none of this one: it may say for a moment that a file is just being written, no more. */
+export async function expectUnharmed(host: Host): Promise<void> {
+  await until(
+    'it has no problems',
+    async () => (await host.status())?.errors.length === 0,
+    () => host.status(),
+  );
+}
+
 export function receivedBytes(status: NodeStatus): number {
   return status.peers.reduce((sum, peer) => sum + peer.receivedBytes, 0);
 }

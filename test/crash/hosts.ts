@@ -7,13 +7,12 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { NodeStatus } from '../../src/node/node-api.ts';
+import { askHere, Relay, type Answer, type Question } from './api-client.ts';
 import { PathWatcher } from './path-watcher.ts';
 
 export const MIB: number = 1024 * 1024;
@@ -26,30 +25,6 @@ interface Daemon {
   readonly http: string;
   readonly token: string;
   readonly pid: number;
-}
-
-/** Arguments: URL, options of `fetch`. Prints an `Answer`. */
-const FETCH_SCRIPT = `
-  const answer = await fetch(process.argv[1], JSON.parse(process.argv[2]));
-  const { status, headers } = answer;
-  const siblings = Number(headers.get('sameroot-siblings') ?? 0);
-  console.log(JSON.stringify({ status, etag: headers.get('etag') ?? undefined, siblings, text: await answer.text() }));
-`;
-
-type Method = 'GET' | 'POST' | 'PUT';
-
-/** What the API answers; `etag` and `siblings` are those of a record. */
-export interface Answer {
-  readonly status: number;
-  readonly etag: string | undefined;
-  readonly siblings: number;
-  readonly text: string;
-}
-
-interface Question {
-  readonly method: Method;
-  readonly headers: Record<string, string>;
-  readonly body?: string;
 }
 
 /** What `start --json` prints. */
@@ -67,6 +42,7 @@ export class Host {
   #child: ChildProcess | undefined;
   #ready: Promise<Ready> | undefined;
   #errors = '';
+  #relay: Relay | undefined;
 
   /** `prefix`: what runs the program, such as `ip netns exec NAME`; `ip`: where it listens. */
   constructor(folder: string, prefix: readonly string[] = [], ip: string = '127.0.0.1') {
@@ -108,6 +84,12 @@ export class Host {
   /** Ends it as a power cut of the process does: no handler runs. */
   async kill(): Promise<void> {
     await this.#end('SIGKILL');
+  }
+
+  /** The end of the test. */
+  async dispose(): Promise<void> {
+    this.#relay?.[Symbol.dispose]();
+    await this.kill();
   }
 
   /** Also what a failed test left running. */
@@ -169,15 +151,15 @@ export class Host {
   }
 
   /** The API, with the token of node.json as a verb has it. */
-  async ask(method: Method, path: string, body?: string, headers: Record<string, string> = {}): Promise<Answer> {
+  async ask(method: Question['method'], path: string, body?: string, headers: Record<string, string> = {}): Promise<Answer> {
     const daemon = JSON.parse(readFileSync(join(this.folder, '.sameroot', 'node.json'), 'utf8')) as Daemon;
     if (daemon.pid !== this.#child?.pid) throw new Error('the node.json of an earlier process');
     const all = { authorization: `Bearer ${daemon.token}`, 'content-type': 'application/json', ...headers };
     const question: Question = { method, headers: all, ...(body === undefined ? {} : { body }) };
     const url = `${daemon.http}${path}`;
     if (this.#prefix.length === 0) return askHere(url, question);
-    // A network name space has a loopback of its own: a process within asks.
-    return JSON.parse(await this.runWithin(FETCH_SCRIPT, url, JSON.stringify(question))) as Answer;
+    // A network name space has a loopback of its own.
+    return (this.#relay ??= new Relay(this.#prefix)).ask(url, question);
   }
 
   /** Runs a script, an ES module, where the host is. Resolves to its output. */
@@ -185,19 +167,6 @@ export class Host {
     const command = [...this.#prefix, process.execPath, '--input-type=module', '-e', script, '--', ...args];
     return (await promisify(execFile)(command[0]!, command.slice(1))).stdout;
   }
-}
-
-function askHere(url: string, { body, ...options }: Question): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const outgoing = request(url, { ...options, agent: false });
-    outgoing.on('error', reject);
-    outgoing.on('response', (answer) => {
-      const { statusCode: status = 500, headers } = answer;
-      const siblings = Number(headers['sameroot-siblings'] ?? 0);
-      text(answer).then((all) => resolve({ status, etag: headers.etag, siblings, text: all }), reject);
-    });
-    outgoing.end(body);
-  });
 }
 
 /** All threads of the process are stopped, or gone. */
@@ -260,7 +229,7 @@ export class Site implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const watcher of this.#watchers) watcher.child.kill('SIGKILL');
-    await Promise.all(this.#hosts.map((host) => host.kill()));
+    await Promise.all(this.#hosts.map((host) => host.dispose()));
     rmSync(this.base, { recursive: true, force: true });
   }
 }

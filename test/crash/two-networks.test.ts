@@ -2,7 +2,6 @@
  * Two hosts in network name spaces of their own, joined by a cable (veth) that can be pulled. Needs root and `ip`; where
  * they are not there, the name of the test says so, and it does not run.
  */
-import { spawnSync } from 'node:child_process';
 import { existsSync, lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -11,86 +10,13 @@ import { someBytes } from '../node/cluster.ts';
 import { expectSame, receivedBytes } from './checks.ts';
 import { seededFractions } from './choices.ts';
 import { MIB, Site, sleep, until, write, type Host } from './hosts.ts';
+import { Networks } from './networks.ts';
 
 const LONG = process.env['SAMEROOT_LONG'] === '1';
 const BYTES = 128 * MIB;
 const TIMEOUT_MS = 900_000;
-/** From the range that is set aside for tests of networks (RFC 2544). */
-const [IP_A, IP_B] = ['198.18.77.1', '198.18.77.2'] as const;
 /** So that a transfer takes long enough to pull the cable in the middle of it. */
-const BITS_PER_SECOND = '400mbit';
-
-function ip(...args: readonly string[]): void {
-  const { status, stderr, error } = spawnSync('ip', args, { encoding: 'utf8' });
-  if (status !== 0) throw new Error(`ip ${args.join(' ')}: ${error?.message ?? stderr.trim()}`);
-}
-
-/** The cable with its two ends; taken away with all that is in it. */
-class Networks implements Disposable {
-  readonly a: string = `sameroot-${process.pid}-a`;
-  readonly b: string = `sameroot-${process.pid}-b`;
-
-  constructor() {
-    try {
-      for (const name of [this.a, this.b]) ip('netns', 'add', name);
-      ip('link', 'add', 'cable', 'netns', this.a, 'type', 'veth', 'peer', 'name', 'cable', 'netns', this.b);
-      for (const [name, address] of [
-        [this.a, IP_A],
-        [this.b, IP_B],
-      ] as const) {
-        ip('-n', name, 'address', 'add', `${address}/24`, 'dev', 'cable');
-        ip('-n', name, 'link', 'set', 'lo', 'up');
-        ip('-n', name, 'link', 'set', 'cable', 'up');
-      }
-    } catch (error) {
-      this[Symbol.dispose]();
-      throw error;
-    }
-  }
-
-  /** Without `tc` it stays fast, and the cable is pulled when most is over. */
-  slowDown(): void {
-    spawnSync('ip', [
-      'netns',
-      'exec',
-      this.a,
-      'tc',
-      'qdisc',
-      'add',
-      'dev',
-      'cable',
-      'root',
-      'tbf',
-      'rate',
-      BITS_PER_SECOND,
-      'burst',
-      '1mb',
-      'latency',
-      '50ms',
-    ]);
-  }
-
-  cable(state: 'up' | 'down'): void {
-    ip('-n', this.a, 'link', 'set', 'cable', state);
-  }
-
-  [Symbol.dispose](): void {
-    for (const name of [this.a, this.b]) spawnSync('ip', ['netns', 'delete', name]);
-  }
-}
-
-/** Why it can not run here, if so. */
-function obstacle(): string | undefined {
-  if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'does not run: it needs Linux and root';
-  try {
-    using _networks = new Networks();
-    return undefined;
-  } catch (error) {
-    return `does not run: ${(error as Error).message}`;
-  }
-}
-
-const within = (name: string): string[] => ['ip', 'netns', 'exec', name];
+const SLOW = ['tbf', 'rate', '400mbit', 'burst', '1mb', 'latency', '50ms'];
 
 /** Bytes on the disk of the file that is being received. */
 function partBytes(host: Host): number {
@@ -122,20 +48,21 @@ const STRANGER_SCRIPT = `
   console.log(JSON.stringify(heard));
 `;
 
-const missing = obstacle();
+const missing = Networks.obstacle();
 
 describe(`two hosts in two network name spaces${missing === undefined ? '' : ` (${missing})`}`, () => {
   test.skipIf(missing !== undefined)('join by token, sync, and go on when the cable was pulled', { timeout: TIMEOUT_MS }, async () => {
-    using networks = new Networks();
+    using networks = new Networks(2);
     await using site = new Site();
     const [moment, length] = seededFractions('pull the cable', 2);
-    const [a, b] = [site.host('a', within(networks.a), IP_A), site.host('b', within(networks.b), IP_B)];
+    const [a, b] = [site.host('a', networks.within(0), networks.address(0)), site.host('b', networks.within(1), networks.address(1))];
     write(a, 'docs/one.txt', 'from a');
     write(b, 'docs/two.txt', 'from b');
     await a.start();
     await b.start(...(await a.joinArguments()));
     expect((await expectSame(a, b)).sort()).toEqual(['docs', 'docs/one.txt', 'docs/two.txt']);
-    networks.slowDown();
+    // Without `tc` it stays fast, and the cable is pulled when most is over.
+    networks.shape(0, ...SLOW);
     const bytes = someBytes(BYTES, 5);
     write(a, 'large.bin', bytes);
     const fraction = 0.2 + moment! * 0.5;
@@ -145,7 +72,7 @@ describe(`two hosts in two network name spaces${missing === undefined ? '' : ` (
       () => b.status(),
       5,
     );
-    networks.cable('down');
+    networks.cable(0, 'down');
     // Also what is done meanwhile on either side arrives.
     write(b, 'while-down.txt', 'from b');
     if (LONG) {
@@ -155,7 +82,7 @@ describe(`two hosts in two network name spaces${missing === undefined ? '' : ` (
     } else await sleep(500 + length! * 1_500);
     const before = partBytes(b);
     expect(existsSync(join(b.folder, 'large.bin'))).toBe(false);
-    networks.cable('up');
+    networks.cable(0, 'up');
     expect((await expectSame(a, b)).sort()).toEqual(['docs', 'docs/one.txt', 'docs/two.txt', 'large.bin', 'while-down.txt']);
     const received = receivedBytes((await b.status())!);
     console.log(
@@ -165,24 +92,26 @@ describe(`two hosts in two network name spaces${missing === undefined ? '' : ` (
   });
 
   test.skipIf(missing !== undefined)('a stranger gets nothing', { timeout: TIMEOUT_MS }, async () => {
-    using networks = new Networks();
+    using networks = new Networks(2);
     await using site = new Site();
-    const a = site.host('a', within(networks.a), IP_A);
-    const stranger = site.host('stranger', within(networks.b), IP_B);
+    const a = site.host('a', networks.within(0), networks.address(0));
+    const stranger = site.host('stranger', networks.within(1), networks.address(1));
     write(a, 'confidential name.txt', 'the secret text');
     await a.start();
     const { peer } = await a.ready();
     const [{ shareId, root }] = [(await a.status())!];
     const identity = await loadIdentity(join(site.base, 'key'));
     const port = peer.split(':')[1]!;
-    const heard = JSON.parse(await stranger.runWithin(STRANGER_SCRIPT, IP_A, port, identity.keyPem, identity.certificatePem)) as string[];
+    const heard = JSON.parse(
+      await stranger.runWithin(STRANGER_SCRIPT, networks.address(0), port, identity.keyPem, identity.certificatePem),
+    ) as string[];
     expect(heard).toHaveLength(5);
     for (const text of heard) {
       expect(text.length).toBeLessThan(300);
       for (const word of ['confidential', 'secret', shareId, root]) expect(text).not.toContain(word);
     }
     // The real program, without an invitation, or with one that is not of this share.
-    const other = site.host('other', within(networks.b), IP_B);
+    const other = site.host('other', networks.within(1), networks.address(1));
     await other.start();
     const { token } = await other.ready();
     for (const args of [[], ['--token', token]]) {

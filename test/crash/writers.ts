@@ -305,13 +305,14 @@ export class Writer {
     if (read === undefined) return;
     const text = this.#text(10 + choices.below(choices.chance(0.2) ? 100_000 : 500));
     const sum = sumOf(Buffer.from(text));
-    try {
-      const { status } = await host.ask('PUT', path, text, { 'if-match': read.etag });
-      if (status === 200) model.put(name, path, sum, read.sums);
-      else if (status !== 412) throw new Error(`PUT: ${status}`);
-    } catch {
-      model.putPerhaps(name, path, sum, read.sums);
-    }
+    const status = await host.ask('PUT', path, text, { 'if-match': read.etag }).then(
+      (answer) => answer.status,
+      () => undefined,
+    );
+    if (status === 200) model.put(name, path, sum, read.sums);
+    // Somebody was faster: nothing happened. Without an answer, or with one that it failed, nobody knows.
+    else if (status === undefined || status >= 500) model.putPerhaps(name, path, sum, read.sums);
+    else if (status !== 412) throw new Error(`PUT ${path}: ${status}`);
   }
 }
 

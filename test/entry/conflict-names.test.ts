@@ -48,33 +48,37 @@ describe('conflict names', () => {
     );
   });
 
-  test('are short where no other version wants the name', () => {
+  test('stay with their version, whatever becomes of the others', () => {
     fc.assert(
       fc.property(writes, (list) => {
         const { others } = view(entryOf(list));
-        const short = others.map(({ version }) => conflictName('a/n.txt', version));
         for (const [at, name] of conflictNames('a/n.txt', others).entries()) {
-          const alone = short.filter((other) => other === short[at]).length === 1;
-          expect(name === short[at]).toBe(alone);
-          expect(name.startsWith(short[at]!.slice(0, -'.txt'.length))).toBe(true);
+          const short = conflictName('a/n.txt', others[at]!.version);
+          expect(conflictNames('a/n.txt', [others[at]!])).toEqual([short]);
+          const meets = others.some((other, index) => index !== at && conflictName('a/n.txt', other.version) === short);
+          expect(name === short).toBe(!meets);
+          // Only replicas that begin alike may meet.
+          if (meets) expect(name).toContain(others[at]!.version.dot.replica);
         }
       }),
       { numRuns: 2_000 },
     );
   });
 
-  test('two writes of one host within a second', () => {
+  test('two writes of one host within a second; two hosts that begin alike', () => {
     const replica = '0123456789abcdef';
     const { others } = view(
       entryOf([
         { replica, sequence: 3, wallMs: 1_000 },
         { replica, sequence: 0x1f, wallMs: 1_900 },
+        { replica: '01234567ffffffff', sequence: 3, wallMs: 1_100 },
         { replica: 'f'.repeat(16), sequence: 1, wallMs: 9_000 },
       ]),
     );
     expect(conflictNames('n.txt', others)).toEqual([
-      'n.conflict-19700101T000001Z-01234567-89abcdef1f.txt',
-      'n.conflict-19700101T000001Z-01234567-89abcdef3.txt',
+      'n.conflict-19700101T000001Z-01234567-1f.txt',
+      'n.conflict-19700101T000001Z-01234567ffffffff-3.txt',
+      'n.conflict-19700101T000001Z-0123456789abcdef-3.txt',
     ]);
   });
 });

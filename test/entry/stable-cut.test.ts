@@ -2,7 +2,6 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
 import { birth, merge, write, type Entry, type Value } from '../../src/entry/entry.ts';
-import { encodeEntry } from '../../src/entry/entry-codec.ts';
 import {
   absorb,
   decodeCut,
@@ -271,11 +270,12 @@ describe('hosts that purge by cuts', () => {
   const purge = (at: number): Step => ({ type: 'purge', host: at });
   const rest: Step = { type: 'rest' };
   /** 2 gets the file of 0, deletes it, and tells the others; their roots are equal, and 2 knows it. */
-  const deletedBy2 = (landAt1: number): Step[] => [
-    ...[send(0, 2), receive(2, 0), land(2), remove(2)],
-    ...[send(2, 0), receive(0, 2), land(0), send(0, 2), receive(2, 0)],
-    ...[send(2, 1), receive(1, 2), land(1, landAt1), send(1, 2), receive(2, 1)],
-  ];
+  const deletedBy2 = (landAt1: number): Step[] =>
+    [
+      [send(0, 2), receive(2, 0), land(2), remove(2)],
+      [send(2, 0), receive(0, 2), land(0), send(0, 2), receive(2, 0)],
+      [send(2, 1), receive(1, 2), land(1, landAt1), send(1, 2), receive(2, 1)],
+    ].flat();
   const purgeAll = [receive(0, 2), receive(1, 2), purge(0), purge(1), purge(2)];
   const HISTORIES: Readonly<Record<keyof Rules, readonly Step[]>> = {
     // A host joins with 0, which has not heard of the delete yet.
@@ -284,9 +284,9 @@ describe('hosts that purge by cuts', () => {
     awaitPeers: [rest, find(0), send(0, 1), ...deletedBy2(0), decide(2), ...purgeAll, receive(1, 0), land(1)],
     // It came before the delete, but its contents come after.
     spareArrivals: [
-      ...[rest, find(0), send(0, 1), receive(1, 0), ...deletedBy2(1), decide(2), receive(1, 2), receive(0, 2)],
-      ...[receive(1, 0), receive(2, 0), receive(0, 1), receive(2, 1), ...purgeAll, land(1)],
-    ],
+      [rest, find(0), send(0, 1), receive(1, 0), ...deletedBy2(1), decide(2), receive(1, 2), receive(0, 2)],
+      [receive(1, 0), receive(2, 0), receive(0, 1), receive(2, 1), ...purgeAll, land(1)],
+    ].flat(),
     // What 0 finds again, and means, is not what 2 remembers as deleted.
     endBirths: [find(0), rest, remove(1), rest, decide(2), rest, purge(0), purge(1), find(0), edit(2)],
   };

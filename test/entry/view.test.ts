@@ -127,22 +127,22 @@ describe('conflict name', () => {
 
   test('stands between name and extension', () => {
     const version = versionAt(Date.UTC(2026, 10, 23, 4, 34, 55, 999));
-    expect(conflictName('a/name.ext', version)).toBe('a/name.conflict-20261123T043455Z-01234567.ext');
-    expect(conflictName('name.tar.gz', version)).toBe('name.tar.conflict-20261123T043455Z-01234567.gz');
-    expect(conflictName('a.b/name', version)).toBe('a.b/name.conflict-20261123T043455Z-01234567');
-    expect(conflictName('a/.profile', version)).toBe('a/.profile.conflict-20261123T043455Z-01234567');
+    expect(conflictName('a/name.ext', version)).toBe('a/name.conflict-20261123T043455Z-01234567-1.ext');
+    expect(conflictName('name.tar.gz', version)).toBe('name.tar.conflict-20261123T043455Z-01234567-1.gz');
+    expect(conflictName('a.b/name', version)).toBe('a.b/name.conflict-20261123T043455Z-01234567-1');
+    expect(conflictName('a/.profile', version)).toBe('a/.profile.conflict-20261123T043455Z-01234567-1');
   });
 
   test('has the date of the stamp', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: Date.UTC(9999, 11, 31) }), (wallMs) => {
         const expected = new Date(wallMs).toISOString().replace(/[-:]|\.\d+/g, '');
-        expect(conflictName('a', versionAt(wallMs))).toBe(`a.conflict-${expected}-01234567`);
+        expect(conflictName('a', versionAt(wallMs))).toBe(`a.conflict-${expected}-01234567-1`);
       }),
       { numRuns: 1000 },
     );
     expect(conflictName('a', versionAt(2 ** 48 - 1))).toBe(
-      'a.conflict-108890802T053128Z-01234567'.replace(
+      'a.conflict-108890802T053128Z-01234567-1'.replace(
         '108890802T053128Z',
         new Date(2 ** 48 - 1).toISOString().replace(/^\+0?|[-:]|\.\d+/g, ''),
       ),
@@ -156,9 +156,9 @@ describe('conflict name', () => {
         const name = `${stem}.${extension}`.replaceAll('/', '_');
         const made = conflictName(`folder/${name}`, versionAt(0));
         expect(bytesOf(made)).toBeLessThanOrEqual(255);
-        expect(made).toContain('.conflict-19700101T000000Z-01234567');
+        expect(made).toContain('.conflict-19700101T000000Z-01234567-1');
         expect(Buffer.from(made).toString()).toBe(made);
-        if (utf8(name).length < 200) expect(made.replace('.conflict-19700101T000000Z-01234567', '')).toBe(`folder/${name}`);
+        if (utf8(name).length < 200) expect(made.replace('.conflict-19700101T000000Z-01234567-1', '')).toBe(`folder/${name}`);
       }),
     );
     for (const long of ['shard-'.repeat(42), 'é'.repeat(127), '𝔛'.repeat(63), `.${'x'.repeat(254)}`, `a.${'x'.repeat(253)}`]) {

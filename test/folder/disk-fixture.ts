@@ -80,7 +80,7 @@ export class Fixture {
   readonly clock = new TestClock();
   readonly access: DiskAccess = new RealDiskAccess();
   readonly thread: DiskThread;
-  readonly gate = new PathGate();
+  gate = new PathGate();
   store: Store;
   replica!: Replica;
   staging!: Staging;
@@ -106,6 +106,7 @@ export class Fixture {
   async open(store: Store): Promise<void> {
     this.store = store;
     this.replica = Replica.open(store, this.clock);
+    this.gate = new PathGate();
     const { root, clock, access, thread: writeThread, gate, replica } = this;
     const timers = realTimers;
     const minFreeBytes = 0;

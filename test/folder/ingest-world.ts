@@ -1,5 +1,4 @@
 /** A real temporary folder with a replica in memory and the read jobs run in place, as a thread would run them. */
-import { Standing } from '../../src/folder/standing.ts';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -14,6 +13,7 @@ import { fileKey, pathOfKey } from '../../src/folder/paths.ts';
 import { getPlaced, type Placed } from '../../src/folder/placed.ts';
 import { answer, makeJobs, type JobReply, type ReadThread } from '../../src/folder/disk-jobs.ts';
 import { RealDiskAccess, realDisk } from '../../src/folder/real-disk.ts';
+import { Standing } from '../../src/folder/standing.ts';
 import { takeTransfer } from '../../src/folder/transfer.ts';
 import { Replica } from '../../src/replica/replica.ts';
 import { createShare, type Share } from '../../src/replica/share.ts';
@@ -57,6 +57,7 @@ export class World implements AsyncDisposable {
   readonly thread = inlineThread();
   readonly ingest: Ingest;
   readonly gate = new PathGate();
+  readonly standing = new Standing();
   /** Keys that were to be shown again. */
   readonly materialised: Uint8Array[] = [];
 
@@ -64,7 +65,7 @@ export class World implements AsyncDisposable {
     this.root = root;
     this.replica = replica;
     this.ingest = new Ingest({
-      standing: new Standing(),
+      standing: this.standing,
       root,
       replica,
       access: this.access,

@@ -74,6 +74,18 @@ describe('what is found becomes entries', () => {
     expect(toHex(a.replica.head.root)).toBe(toHex(b.replica.head.root));
   });
 
+  it('gives no birth dot once something may have been purged: the key may have had that very one', async () => {
+    await using world = await World.make();
+    world.write('before', 'same');
+    await world.ingest.start();
+    const { id } = world.replica;
+    await world.replica.adopt({ sequences: new Map([[id, 1]]), replicas: new Set([id]) });
+    world.write('after', 'same');
+    await world.ingest.scanNow();
+    const authors = ['before', 'after'].map((path) => world.entry(path)!.versions.map(({ dot }) => dot.replica === id));
+    expect(authors).toEqual([[false], [true]]);
+  });
+
   it('keeps the list and the chunk index of a large file, in slices or whole', async () => {
     await using world = await World.make();
     const bytes = bytesOf(9_000_000);

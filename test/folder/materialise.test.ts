@@ -310,6 +310,39 @@ describe('conflicts', () => {
     expect(getPlaced(fixture.store, 'n.txt')?.copies).toBe(false);
   });
 
+  test('two copies of one writer and one second: both are shown, and each stays under a name of its own', async () => {
+    const writer = 'aaaaaaaaaaaaaaaa';
+    await show({ 'n.txt': file('one') }, 'nothing', writer);
+    await show({ 'n.txt': file('two') }, 'nothing', writer);
+    fixture.clock.ms += 1000;
+    await show({ 'n.txt': file('three') }, 'nothing', 'bbbbbbbbbbbbbbbb');
+    const tree = fixture.tree();
+    expect(tree['n.txt']).toBe(shown(file('three')));
+    expect(Object.values(tree).toSorted()).toEqual([file('one'), file('two'), file('three')].map(shown).toSorted());
+    const copies = Object.keys(tree).filter((path) => path !== 'n.txt');
+    for (const copy of copies) {
+      expect(copy).toMatch(/^n\.conflict-\d{8}T\d{6}Z-aaaaaaaa-[0-9a-f]+\.txt$/);
+      expect(getPlaced(fixture.store, copy)).toMatchObject({ owner: 'n.txt', dots: [{ replica: writer }] });
+    }
+    expectRowsMatch();
+    await show({ 'n.txt': file('four') });
+    expect(fixture.tree()).toEqual({ 'n.txt': shown(file('four')) });
+  });
+
+  test("a file of the users' own that has a copy's name is left alone, and the copy waits", async () => {
+    await show({ 'n.txt': file('one') }, 'nothing', 'aaaaaaaaaaaaaaaa');
+    const first = fixture.replica.entry(fileKey('n.txt'))!.versions[0]!;
+    const copy = conflictName('n.txt', first);
+    await show({ [copy]: file("the users' own") });
+    fixture.clock.ms += 1000;
+    await show({ 'n.txt': file('two') }, 'nothing', 'bbbbbbbbbbbbbbbb');
+    expect(fixture.tree()).toEqual({ [copy]: shown(file("the users' own")), 'n.txt': shown(file('two')) });
+    expect(fixture.replica.entry(fileKey('n.txt'))!.versions).toHaveLength(2);
+    await show({ [copy]: undefined });
+    expect(await fixture.materialiser.project([fileKey('n.txt')])).toMatchObject({ dirty: [], waiting: [] });
+    expect(fixture.tree()).toEqual({ [copy]: shown(file('one')), 'n.txt': shown(file('two')) });
+  });
+
   test('the winner is deleted where it was seen: the copy takes its place', async () => {
     await show({ n: file('one') }, 'nothing', 'aaaaaaaaaaaaaaaa');
     fixture.clock.ms += 1000;

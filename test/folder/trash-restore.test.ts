@@ -151,7 +151,9 @@ test('a crash between any two writes leaves the bytes in the folder or in the tr
       await trashed({ [name]: file(`old ${name}`) });
       if (force) await show({ [name]: file(`new ${name}`) });
       await fixture.kill(writes, () => restore(name, { force }));
-      const texts = new Set([on(name), ...filesInTrash().map((path) => on(`.sameroot/trash/${path}`))].map((path) => readFileSync(path, 'utf8')));
+      const texts = new Set(
+        [on(name), ...filesInTrash().map((path) => on(`.sameroot/trash/${path}`))].map((path) => readFileSync(path, 'utf8')),
+      );
       expect([...texts]).toContain(`old ${name}`);
       if (force) expect([...texts]).toContain(`new ${name}`);
       expect(text(name)).toBe(`old ${name}`);

@@ -26,7 +26,7 @@ async function fight(cluster: Cluster): Promise<Fight> {
   const b = await cluster.start('b', address);
   await expectSame(a, b, c);
   const copy = copiesIn(a)[0]!;
-  expect(copy).toMatch(/^notes\/n\.conflict-\d{8}T\d{6}Z-[0-9a-f]{8}\.txt$/);
+  expect(copy).toMatch(/^notes\/n\.conflict-\d{8}T\d{6}Z-[0-9a-f]{8}-[0-9a-f]+\.txt$/);
   expect(text(c, PATH)).toBe('from b');
   expect(text(b, copy)).toBe('from a');
   expect([a, b, c].map((node) => node.api.status().conflicts)).toEqual([1, 1, 1]);
@@ -91,7 +91,11 @@ test('a copy that is moved over the winner takes its place', async () => {
 });
 
 /** `b` is away while `there` happens in its folder, and `here` on `a`; both have seen the conflict. */
-async function atOnce(cluster: Cluster, there: (folder: string, copy: string) => void, here: (folder: string, copy: string) => void): Promise<Fight> {
+async function atOnce(
+  cluster: Cluster,
+  there: (folder: string, copy: string) => void,
+  here: (folder: string, copy: string) => void,
+): Promise<Fight> {
   const { nodes, copy } = await fight(cluster);
   const [a, b, c] = nodes;
   const address = sameAddress(b);
@@ -206,7 +210,7 @@ test('resolved by name: one version on all hosts, the other is in the trash', as
 test('resolved with an ETag that is not current: nothing changes', async () => {
   await using cluster = new Cluster();
   const { nodes, copy } = await fight(cluster);
-  const [{ etag }] = nodes[0].api.conflicts({ after: undefined, limit: 10 }).items as [{ etag: string }];
+  const { etag } = nodes[0].api.conflicts({ after: undefined, limit: 10 }).items[0]!;
   writeFileSync(`${nodes[1].folder}/${PATH}`, 'edited');
   await expectFiles(nodes, { [PATH]: 'edited', [copy]: 'from a' });
   await expect(nodes[0].api.resolveConflict(`f/${PATH}`, PATH, etag)).rejects.toMatchObject({ code: 'STALE_WRITE' });

@@ -82,7 +82,10 @@ it('stops when it is closed', async () => {
 
 /** Everybody is known by the first digit of the replica. */
 function telling(replica: Replica): Telling {
-  return { store: replica.store, author: (replicaId) => ({ replicaId, nodeId: replicaId.repeat(4), name: `host-${replicaId[0]!}` }) };
+  return {
+    store: replica.store,
+    author: (replicaId) => ({ replicaId, nodeId: replicaId.repeat(4), name: `host-${replicaId[0]!}`, here: false }),
+  };
 }
 
 function resolveParts(replica: Replica, projected: Uint8Array[] = []): ResolveParts {
@@ -118,8 +121,15 @@ it('lists them in pages, in key order, the winner first', async () => {
   const { items, complete } = conflicts.list({ after: undefined, limit: 10 }, telling(replica));
   expect(complete).toBe(true);
   expect(items[0]!.versions).toMatchObject([
-    { id: `${'1'.repeat(16)}-1`, name: 'a.txt', mode: '600', author: { name: 'host-1' }, written: '1970-01-01T00:00:00.001Z', found: false },
-    { id: `${'0'.repeat(16)}-1`, name: 'a.conflict-19700101T000000Z-00000000.txt', mode: '644', shown: false },
+    {
+      id: `${'1'.repeat(16)}-1`,
+      name: 'a.txt',
+      mode: '600',
+      author: { name: 'host-1' },
+      written: '1970-01-01T00:00:00.001Z',
+      found: false,
+    },
+    { id: `${'0'.repeat(16)}-1`, name: 'a.conflict-19700101T000000Z-00000000-1.txt', mode: '644', shown: false },
   ]);
   expect(items[2]!.versions.map(({ name, bytes, shown }) => [name, bytes, shown])).toEqual([
     ['r/x', 3, true],
@@ -187,10 +197,10 @@ it('a name that fits none or several versions changes nothing, and says which th
   for (const keep of ['a', 'b.txt', '000', '']) {
     await expect(resolveConflict(parts, key, keep, undefined)).rejects.toMatchObject({
       code: 'NOT_FOUND',
-      message: expect.stringMatching(/no version called .*"a\.txt", "a\.conflict-19700101T000000Z-00000000\.txt"/),
+      message: expect.stringMatching(/no version called .*"a\.txt", "a\.conflict-19700101T000000Z-00000000-1\.txt"/),
     });
   }
-  const same: Telling = { ...telling(replica), author: (replicaId) => ({ replicaId, nodeId: undefined, name: 'host' }) };
+  const same: Telling = { ...telling(replica), author: (replicaId) => ({ replicaId, nodeId: undefined, name: 'host', here: false }) };
   await expect(resolveConflict({ ...parts, telling: same }, key, 'host', undefined)).rejects.toMatchObject({
     code: 'NOT_FOUND',
     message: expect.stringContaining('2 versions called "host"'),
@@ -204,7 +214,7 @@ it('with an ETag it replaces what was listed and nothing newer; what is written 
   const replica = await makeReplica();
   const key = utf8('r/x');
   await replica.commit([put(key, CONFLICT)]);
-  const [{ etag }] = new Conflicts(replica, realTimers).list({ after: undefined, limit: 1 }, telling(replica)).items as [{ etag: string }];
+  const { etag } = new Conflicts(replica, realTimers).list({ after: undefined, limit: 1 }, telling(replica)).items[0]!;
   const elsewhere = write(replica.entry(key), [], { replica: '7'.repeat(16), sequence: 1 }, { wallMs: 9, counter: 0 }, record('elsewhere'));
   await replica.commit([put(key, elsewhere)]);
   await expect(resolveConflict(resolveParts(replica), key, '0', etag)).rejects.toMatchObject({ code: 'STALE_WRITE' });

@@ -134,6 +134,53 @@ describe('an entry of a peer', () => {
     expect(world.fetches[0]).toMatchObject({ target: world.files, peers: ['peer'] });
   });
 
+  it('is on its way from when it came until it is committed', async () => {
+    const world = await World.open();
+    const content = makeContent(1, 1);
+    const gate = new Deferred();
+    world.fetchDone = () => gate.promise;
+    world.finish = async () => {
+      expect(world.intake.isArriving(fileKey(1))).toBe(true);
+    };
+    const entry = written(A, 1, file(content.id, content.bytes));
+    const first = world.intake.offer('p', [item(fileKey(1), entry)], []);
+    const second = world.intake.offer('q', [item(fileKey(1), entry)], []);
+    expect([1, 2].map((at) => world.intake.isArriving(fileKey(at)))).toEqual([true, false]);
+    gate.resolve();
+    expect(await Promise.all([first, second])).toEqual([true, true]);
+    expect(world.intake.isArriving(fileKey(1))).toBe(false);
+    world.fetchDone = () => Promise.reject(new SamerootError('CONTENT_MISSING', 'no peer has it'));
+    const other = written(A, 2, file(makeContent(2, 1).id, 12));
+    expect(await world.intake.offer('p', [item(fileKey(2), other)], [])).toBe(false);
+    expect(world.intake.isArriving(fileKey(2))).toBe(false);
+  });
+
+  it('of a delete that all have seen says nothing where there is no entry any more', async () => {
+    const world = await World.open();
+    await world.replica.adopt({ sequences: new Map([[A, 5]]), replicas: new Set([A]) });
+    const settled = [item(fileKey(1), written(A, 5, { kind: 'deleted' }))];
+    expect(await world.intake.offer('peer', settled, [])).toBe(true);
+    expect([world.replica.entry(fileKey(1)), world.log]).toEqual([undefined, []]);
+    expect(await world.intake.offer('peer', [item(fileKey(1), written(A, 6, { kind: 'deleted' }))], [])).toBe(true);
+    expect(world.replica.entry(fileKey(1))).toBeDefined();
+    // What is alive is never dropped for a cut.
+    const content = makeContent(3, 1);
+    expect(await world.intake.offer('peer', [item(fileKey(2), written(A, 2, file(content.id, content.bytes)))], [])).toBe(true);
+    expect(world.replica.entry(fileKey(2))).toBeDefined();
+  });
+
+  it('of a delete that became settled while it was on its way is not brought back', async () => {
+    const world = await World.open();
+    const gate = new Deferred();
+    world.finish = () => gate.promise;
+    const offered = world.intake.offer('peer', [item(fileKey(1), written(A, 5, { kind: 'deleted' }))], []);
+    await turns(2);
+    await world.replica.adopt({ sequences: new Map([[A, 5]]), replicas: new Set([A]) });
+    gate.resolve();
+    expect(await offered).toBe(true);
+    expect(world.replica.entry(fileKey(1))).toBeUndefined();
+  });
+
   it("never lets the root cover what is not held, whatever fails; each failure is its own entry's only", async () => {
     await fc.assert(
       fc.asyncProperty(

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ByteReader, toHex, utf8 } from '../../src/base/bytes.ts';
 import { SamerootError } from '../../src/base/errors.ts';
-import { write, type Value } from '../../src/entry/entry.ts';
+import { merge, write, type Value } from '../../src/entry/entry.ts';
 import type { Identity } from '../../src/net/identity.ts';
 import { decodeMember, encodeMember, isMemberKey, memberKey, Members } from '../../src/node/members.ts';
 import { Replica } from '../../src/replica/replica.ts';
@@ -23,7 +23,8 @@ interface Parts {
   readonly describer?: Identity;
   readonly describerClaimed?: Identity;
   readonly name?: string;
-  readonly evicted?: boolean;
+  readonly joinedMs?: number;
+  readonly standing?: { readonly evicted: boolean; readonly sinceMs: number; readonly signer: Identity; readonly claimed?: Identity };
 }
 
 /** A record with true signatures of the ones that really sign. */
@@ -34,28 +35,40 @@ function memberRecord({
   describer = introducer,
   describerClaimed,
   name = 'host',
-  evicted = false,
+  joinedMs = 5,
+  standing,
 }: Parts): Uint8Array {
   const unsigned = {
     nodeId: who.nodeId,
     introduction: {
       publicKey: who.publicKey,
       role: 0,
-      joinedMs: 5,
-      evicted,
+      joinedMs,
       signer: (claimed ?? introducer).nodeId,
       signature: new Uint8Array(64),
     },
     description: { name, address: 'host:1', signer: (describerClaimed ?? describer).nodeId, signature: new Uint8Array(64) },
+    standing:
+      standing === undefined
+        ? undefined
+        : {
+            evicted: standing.evicted,
+            sinceMs: standing.sinceMs,
+            signer: (standing.claimed ?? standing.signer).nodeId,
+            signature: new Uint8Array(64),
+          },
   };
   const reader = new ByteReader(encodeMember(unsigned));
   const introduction = reader.sized(4096);
   reader.raw(64);
   const description = reader.sized(4096);
+  reader.raw(64);
+  const signed = standing === undefined ? undefined : { ...unsigned.standing!, signature: standing.signer.sign(reader.sized(4096)) };
   return encodeMember({
     ...unsigned,
     introduction: { ...unsigned.introduction, signature: introducer.sign(introduction) },
     description: { ...unsigned.description, signature: describer.sign(description) },
+    standing: signed,
   });
 }
 
@@ -225,10 +238,108 @@ describe('introducing', () => {
   it('brings back one that was evicted', async () => {
     const { replica, members } = await world();
     await members.introduce(founder.publicKey, ABOUT);
-    await put(replica, memberKey(alice.nodeId), memberRecord({ who: alice, introducer: founder, evicted: true }));
+    await put(replica, memberKey(alice.nodeId), memberRecord({ who: alice, introducer: founder, standing: evictedBy(founder) }));
     expect([ids(members), members.trusts(alice.nodeId), members.get(alice.nodeId)?.evicted]).toEqual([sorted(founder), false, true]);
     await members.introduce(alice.publicKey, ABOUT);
     expect([ids(members), members.trusts(alice.nodeId)]).toEqual([sorted(founder, alice), true]);
+    expect(members.get(alice.nodeId)).toMatchObject({ evicted: false, readmitted: true, joinedMs: 5 });
+  });
+});
+
+function evictedBy(signer: Identity, sinceMs = 100): NonNullable<Parts['standing']> {
+  return { evicted: true, sinceMs, signer };
+}
+
+describe('an eviction', () => {
+  /** Founder, alice by the founder, bob by alice: three replicas of members that look at one tree. */
+  async function three(): Promise<{ replica: Replica; of: (who: Identity) => Members }> {
+    const { replica } = await world();
+    await found(replica);
+    await put(replica, memberKey(alice.nodeId), memberRecord({ who: alice, introducer: founder }));
+    await put(replica, memberKey(bob.nodeId), memberRecord({ who: bob, introducer: alice }));
+    return { replica, of: (who) => new Members(replica, who, [alice.nodeId]) };
+  }
+
+  it('takes a member out for everyone, pinned or not, and those it had introduced stay', async () => {
+    const { replica, of } = await three();
+    const members = of(founder);
+    await members.evict(alice.nodeId, 100);
+    for (const who of [founder, alice, bob]) {
+      expect(ids(of(who))).toEqual(sorted(founder, bob));
+      expect([of(who).trusts(alice.nodeId), of(who).isEvicted(alice.nodeId), of(who).trusts(bob.nodeId)]).toEqual([false, true, true]);
+    }
+    // Once is enough.
+    const { root } = replica.head;
+    await members.evict(alice.nodeId, 200);
+    expect(toHex(replica.head.root)).toBe(toHex(root));
+  });
+
+  it('may be of the founder, or of the one who introduced the evictor', async () => {
+    for (const evicted of [founder, alice]) {
+      const { of } = await three();
+      await of(bob).evict(evicted.nodeId, 100);
+      expect(ids(of(bob))).toEqual(sorted(...[founder, alice, bob].filter((who) => who !== evicted)));
+    }
+  });
+
+  it('is not undone by what the member writes at the same time, nor by itself', async () => {
+    const { replica, of } = await three();
+    const record = (data: Uint8Array): Value => ({ kind: 'record', data });
+    const key = memberKey(alice.nodeId);
+    const before = replica.entry(key)!;
+    const evicted = memberRecord({ who: alice, introducer: founder, standing: evictedBy(founder) });
+    const described = memberRecord({ who: alice, introducer: founder, describer: alice, name: 'renamed' });
+    const own = memberRecord({ who: alice, introducer: founder, standing: { evicted: false, sinceMs: 200, signer: alice } });
+    const lie = memberRecord({
+      who: alice,
+      introducer: founder,
+      standing: { evicted: false, sinceMs: 200, signer: alice, claimed: founder },
+    });
+    for (const later of [described, own, lie]) {
+      const seen = before.versions.map(({ dot }) => dot);
+      const one = write(before, seen, { replica: 'aa'.repeat(8), sequence: 1 }, { wallMs: 10, counter: 0 }, record(evicted));
+      const other = write(before, seen, { replica: 'bb'.repeat(8), sequence: 1 }, { wallMs: 20, counter: 0 }, record(later));
+      await replica.commit([{ key, next: () => merge(one, other) }]);
+      expect(replica.entry(key)!.versions).toHaveLength(2);
+      expect([of(founder).trusts(alice.nodeId), of(founder).isEvicted(alice.nodeId)]).toEqual([false, true]);
+    }
+  });
+
+  it('makes what the member signs from then on count for nothing', async () => {
+    const { replica, of } = await three();
+    await of(founder).evict(alice.nodeId, 100);
+    await put(replica, memberKey(carol.nodeId), memberRecord({ who: carol, introducer: alice, joinedMs: 100 }));
+    await put(replica, memberKey(mallory.nodeId), memberRecord({ who: mallory, introducer: alice, joinedMs: 99 }));
+    expect(ids(of(founder))).toEqual(sorted(founder, bob, mallory));
+    await put(replica, memberKey(bob.nodeId), memberRecord({ who: bob, introducer: alice, standing: evictedBy(alice, 101) }));
+    expect(of(founder).trusts(bob.nodeId)).toBe(true);
+    // Nor what those sign who count for nothing.
+    await put(replica, memberKey(bob.nodeId), memberRecord({ who: bob, introducer: alice, standing: evictedBy(carol, 200) }));
+    expect(of(founder).trusts(bob.nodeId)).toBe(true);
+  });
+
+  it('of two members by each other: the earlier one holds', async () => {
+    const { replica, of } = await three();
+    await put(replica, memberKey(alice.nodeId), memberRecord({ who: alice, introducer: founder, standing: evictedBy(bob, 50) }));
+    await put(replica, memberKey(bob.nodeId), memberRecord({ who: bob, introducer: alice, standing: evictedBy(alice, 60) }));
+    expect(ids(of(founder))).toEqual(sorted(founder, bob));
+  });
+
+  it('can be repeated after a new invitation, whatever the clocks say', async () => {
+    const { of } = await three();
+    await of(founder).evict(alice.nodeId, 1_000);
+    await of(bob).introduce(alice.publicKey, { ...ABOUT, joinedMs: 10 });
+    expect(of(founder).get(alice.nodeId)).toMatchObject({ evicted: false, readmitted: true });
+    await of(bob).evict(alice.nodeId, 5);
+    expect(of(founder).isEvicted(alice.nodeId)).toBe(true);
+  });
+
+  it('keeps the member from describing itself', async () => {
+    const { replica, of } = await three();
+    await of(founder).evict(alice.nodeId, 100);
+    const { root } = replica.head;
+    await of(alice).describeSelf('other', 'other:1');
+    expect(toHex(replica.head.root)).toBe(toHex(root));
   });
 });
 
@@ -239,7 +350,9 @@ describe('trust before the record is there', () => {
     expect([members.trusts(alice.nodeId), members.trusts(bob.nodeId)]).toEqual([true, false]);
     members.pin(bob.nodeId);
     expect(members.trusts(bob.nodeId)).toBe(true);
-    for (const who of [alice, bob]) await put(replica, memberKey(who.nodeId), memberRecord({ who, introducer: founder, evicted: true }));
+    for (const who of [alice, bob]) {
+      await put(replica, memberKey(who.nodeId), memberRecord({ who, introducer: founder, standing: evictedBy(founder) }));
+    }
     expect([members.trusts(alice.nodeId), members.trusts(bob.nodeId)]).toEqual([false, false]);
     expect(ids(members)).toEqual(sorted(founder));
   });
@@ -283,7 +396,9 @@ describe('a record from a peer', () => {
   });
 
   it('has one encoding: what decodes at all encodes to the same bytes', () => {
-    const data = memberRecord({ who: alice, introducer: founder, name: 'ä' });
+    const data = memberRecord({ who: alice, introducer: founder, name: 'ä', standing: evictedBy(founder) });
+    const without = memberRecord({ who: alice, introducer: founder, name: 'ä' });
+    expect(toHex(data).startsWith(toHex(without))).toBe(true);
     fc.assert(
       fc.property(fc.nat(data.length - 1), fc.integer({ min: 1, max: 255 }), (at, change) => {
         const bytes = Uint8Array.from(data);
@@ -293,7 +408,8 @@ describe('a record from a peer', () => {
         } catch (error) {
           if (!(error instanceof SamerootError)) throw error;
         }
-        expect(codeOf(() => decodeMember(data.subarray(0, at)))).toBe('BAD_ENCODING');
+        // A record without a standing is one too.
+        if (at !== without.length) expect(codeOf(() => decodeMember(data.subarray(0, at)))).toBe('BAD_ENCODING');
       }),
       { numRuns: 300 },
     );

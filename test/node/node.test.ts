@@ -104,7 +104,7 @@ interface TestGrounds extends Grounds {
   readonly closed: string[];
 }
 
-/** Grounds without a disk: a node that has not joined yet must not need one. */
+/** Grounds with nothing on the disk: a node that has not joined yet looks whether its folder was shared before, no more. */
 function makeGrounds({ portTaken = false, addresses = ['10.1.2.3', '10.1.2.4'] } = {}): TestGrounds {
   const clock = new TestClock();
   const timers = new TestTimers(clock);
@@ -127,7 +127,7 @@ function makeGrounds({ portTaken = false, addresses = ['10.1.2.3', '10.1.2.4'] }
     store,
     identity: makeIdentity(),
     transport: new LonelyTransport(clock, portTaken),
-    access: {} as DiskAccess,
+    access: { disk: { lstat: () => undefined } } as unknown as DiskAccess,
     threads: [thread('read'), thread('write')],
     hostName: 'here',
     networkAddresses: () => addresses,

@@ -2,9 +2,24 @@
  * A host that has lost its database comes back: nothing that others deleted rises again, nothing that others wrote gets a
  * rival, nothing that only this host had is lost, and what it has is not fetched.
  */
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { contentsOf, codeOf, Cluster, converged, expectSame, receivedBytes, sameAddress, someBytes, until, type TestNode } from './cluster.ts';
+import { realRandom } from '../../src/app/real-world.ts';
+import { realDisk } from '../../src/folder/real-disk.ts';
+import { Incarnation } from '../../src/node/incarnation.ts';
+import { openLevelStore } from '../../src/store/level-store.ts';
+import {
+  contentsOf,
+  codeOf,
+  Cluster,
+  converged,
+  expectSame,
+  receivedBytes,
+  sameAddress,
+  someBytes,
+  until,
+  type TestNode,
+} from './cluster.ts';
 
 const REPAIR = { returning: { unknown: 'keep', alone: false } } as const;
 
@@ -226,6 +241,53 @@ describe('a lost database', () => {
     b = await repaired(cluster, 'b', { ...address, returning: { unknown: 'set-aside', alone: false } });
     expect(Object.keys(await expectSame(a, b)).sort()).toEqual(['d', 'd/x']);
     expect(setAside(cluster, 'b').sort()).toEqual(['d/mine', 'e/f/mine']);
+  });
+});
+
+describe('a database that is put back with the whole disk', () => {
+  /** As an image of the disk does it: neither inodes nor times tell. */
+  async function putBack(cluster: Cluster, name: string, backup: string): Promise<void> {
+    loseDatabase(cluster, name);
+    cpSync(backup, cluster.path(name, '.sameroot/db'), { recursive: true });
+    await using store = await openLevelStore(cluster.path(name, '.sameroot/db'));
+    await new Incarnation({ disk: realDisk, dataDir: cluster.path(name, '.sameroot'), store, random: realRandom }).renew();
+  }
+
+  test('makes the host stop, and stay stopped, once a peer shows a write of its own that it does not know', async () => {
+    await using cluster = new Cluster();
+    cluster.write('a', 'x', 'x');
+    let [a, b] = await cluster.pair();
+    await converged(a, b);
+    const address = sameAddress(b);
+    await cluster.stop(b);
+    const backup = cluster.path('backup');
+    cpSync(cluster.path('b', '.sameroot/db'), backup, { recursive: true });
+    b = await cluster.start('b', address);
+    for (const text of ['x 1', 'x 2', 'x 3']) {
+      cluster.write('b', 'x', text);
+      await converged(a, b);
+    }
+    const { root } = a.api.status();
+    await cluster.stop(b);
+    await putBack(cluster, 'b', backup);
+    b = await cluster.start('b', address);
+    await until(
+      'it has stopped',
+      () => b.api.status().errors.some(({ code }) => code === 'REPLICA_ROLLED_BACK'),
+      () => b.api.status(),
+    );
+    expect(b.api.status()).toMatchObject({ state: 'degraded', restored: false });
+    expect(await codeOf(b.api.putRecord('r', Buffer.from('r'), undefined))).toBe('REPLICA_ROLLED_BACK');
+    cluster.write('b', 'y', 'y');
+    expect(await codeOf(b.api.scan())).toBe('REPLICA_ROLLED_BACK');
+    expect(a.api.status()).toMatchObject({ root, conflicts: 0 });
+    await cluster.stop(b);
+    expect(await codeOf(cluster.start('b', address))).toBe('REPLICA_ROLLED_BACK');
+
+    loseDatabase(cluster, 'b');
+    b = await repaired(cluster, 'b', address);
+    await expectSame(a, b);
+    expect(text(cluster, 'b', 'x')).toBe('x 3');
   });
 });
 

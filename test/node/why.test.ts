@@ -32,11 +32,11 @@ test('a file that is the same everywhere; one that is new; a record', async () =
   cluster.write('b', 'written.txt', 'again');
   await expectSame(a, b);
   const again = await a.api.why('f/written.txt');
-  expect(again.versions).toMatchObject([{ found: false, author: { nodeId: b.id, replicaId: b.api.status().replicaId } }]);
+  expect(again.versions).toMatchObject([{ found: false, author: { nodeId: b.id, replicaId: b.api.status().replicaId, here: false } }]);
   expect(again.trash).toMatchObject([{ path: 'written.txt', bytes: 7 }]);
   expect(await b.api.why('r/labels/1')).toMatchObject({
     state: 'present',
-    versions: [{ name: 'r/labels/1', kind: 'record', bytes: 3, shown: true, author: { nodeId: a.id } }],
+    versions: [{ name: 'r/labels/1', kind: 'record', bytes: 3, shown: true, author: { nodeId: a.id, here: false } }],
     disk: undefined,
   });
 });
@@ -55,7 +55,13 @@ test('what is not replicated, and why: rules, names, files that are none; and wh
   expect(whatHolds(await a.api.why('f/build/deep/y.txt'))).toEqual(['ignored - line 4 of .samerootignore leaves it alone: /build/']);
   expect(await a.api.why('f/keep.tmp')).toMatchObject({ state: 'present', holds: [] });
   expect(whatHolds(await a.api.why('f/.sameroot/db'))).toEqual(['refused NAME_RESERVED a path of this name is not replicated']);
-  expect(await a.api.why('f/nowhere')).toMatchObject({ state: 'unknown', versions: [], deletions: [], holds: [], disk: { kind: 'nothing' } });
+  expect(await a.api.why('f/nowhere')).toMatchObject({
+    state: 'unknown',
+    versions: [],
+    deletions: [],
+    holds: [],
+    disk: { kind: 'nothing' },
+  });
   expect(await codeOf(a.api.why('nowhere'))).toBe('KEY_INVALID');
 });
 
@@ -74,10 +80,19 @@ test('a conflict and its copy', async () => {
   const copy = Object.keys(contentsOf(a.folder)).find((path) => path.includes('.conflict-'))!;
   expect(await b.api.why('f/n.txt')).toMatchObject({
     state: 'conflict',
-    versions: [{ name: 'n.txt', shown: true }, { name: copy, shown: true }],
+    versions: [
+      { name: 'n.txt', shown: true },
+      { name: copy, shown: true },
+    ],
   });
   const told = await b.api.why(`f/${copy}`);
-  expect(told).toMatchObject({ key: `f/${copy}`, state: 'conflict-copy', copyOf: 'f/n.txt', disk: { kind: 'file', asKnown: true }, holds: [] });
+  expect(told).toMatchObject({
+    key: `f/${copy}`,
+    state: 'conflict-copy',
+    copyOf: 'f/n.txt',
+    disk: { kind: 'file', asKnown: true },
+    holds: [],
+  });
   expect(told.versions).toHaveLength(1);
   expect(told.versions[0]).toMatchObject({ name: copy, bytes: 6 });
   expect(readFileSync(cluster.path('b', copy), 'utf8')).toBe(winner === 'from a' ? 'from b' : 'from a');

@@ -60,7 +60,7 @@ class Party {
     this.hello = hello;
     this.handshake = new Handshake({
       remoteId: options.dialed ? LISTENER : DIALER,
-      isMember: () => true,
+      refusalOf: () => undefined,
       admit: () => 'NOT_INVITED',
       join: undefined,
       ...options,
@@ -128,7 +128,7 @@ describe('the greeting', () => {
   });
 
   it('of a joiner: proof, then the listener, then the joiner', () => {
-    const [dialer, listener] = [dialerOf({}, { join: JOIN }), listenerOf({}, { isMember: () => false, admit: () => undefined })];
+    const [dialer, listener] = [dialerOf({}, { join: JOIN }), listenerOf({}, { refusalOf: () => 'NOT_INVITED', admit: () => undefined })];
     expect(meet(dialer, listener)).toEqual(['>join', '<hello', '>hello']);
     expect(listener.seen.map(({ type }) => type)).toEqual(['joined', 'make-hello', 'send', 'done']);
     expect([dialer.done, listener.done]).toEqual([listener.hello, dialer.hello]);
@@ -150,12 +150,12 @@ describe('the greeting', () => {
   it('works over a channel that proves nothing: what they say counts', () => {
     const [dialer, listener] = [
       dialerOf({}, { remoteId: undefined }),
-      listenerOf({}, { remoteId: undefined, isMember: (id) => id === DIALER }),
+      listenerOf({}, { remoteId: undefined, refusalOf: (id) => (id === DIALER ? undefined : 'NOT_INVITED') }),
     ];
     meet(dialer, listener);
     expect(listener.done).toBe(dialer.hello);
     const stranger = dialerOf({ nodeId: '33'.repeat(32) }, { remoteId: undefined });
-    const other = listenerOf({}, { remoteId: undefined, isMember: (id) => id === DIALER });
+    const other = listenerOf({}, { remoteId: undefined, refusalOf: (id) => (id === DIALER ? undefined : 'NOT_INVITED') });
     meet(stranger, other);
     expect(other.failure).toBe('NOT_INVITED');
   });
@@ -177,7 +177,7 @@ describe('a stranger', () => {
         ),
         fc.constantFrom<ErrorCode>('NOT_INVITED', 'TOKEN_EXPIRED'),
         (list, refusal) => {
-          const listener = listenerOf({}, { isMember: () => false, admit: () => refusal });
+          const listener = listenerOf({}, { refusalOf: () => 'NOT_INVITED', admit: () => refusal });
           listener.start();
           expect(listener.seen).toEqual([]);
           for (const message of list) {
@@ -192,14 +192,35 @@ describe('a stranger', () => {
     );
   });
 
+  it('that was evicted is told so, and nothing else', () => {
+    for (const first of [helloOf(DIALER), { type: 'hold' } as const]) {
+      const listener = listenerOf({}, { refusalOf: () => 'EVICTED' });
+      listener.receive(first);
+      expect([listener.failure, listener.out]).toEqual(['EVICTED', [{ type: 'refuse', code: 'EVICTED' }]]);
+    }
+    const [dialer, listener] = [dialerOf(), listenerOf({}, { refusalOf: () => 'EVICTED' })];
+    expect(meet(dialer, listener)).toEqual(['>hello', '<refuse']);
+    expect(dialer.failure).toBe('EVICTED');
+    expect(dialer.seen.find((effect) => effect.type === 'fail')).toMatchObject({ refusal: undefined });
+  });
+
+  it('that was evicted comes in with a new invitation', () => {
+    const [dialer, listener] = [dialerOf({}, { join: JOIN }), listenerOf({}, { refusalOf: () => 'EVICTED', admit: () => undefined })];
+    meet(dialer, listener);
+    expect([dialer.failure, listener.failure, listener.handshake.admitted]).toEqual([undefined, undefined, true]);
+  });
+
   it('can not keep a connection with hold', () => {
-    const listener = listenerOf({}, { isMember: () => false });
+    const listener = listenerOf({}, { refusalOf: () => 'NOT_INVITED' });
     listener.receive({ type: 'hold' });
     expect(listener.failure).toBe('NOT_INVITED');
   });
 
   it('is refused by the code that the invitation gives', () => {
-    const [dialer, listener] = [dialerOf({}, { join: JOIN }), listenerOf({}, { isMember: () => false, admit: () => 'TOKEN_EXPIRED' })];
+    const [dialer, listener] = [
+      dialerOf({}, { join: JOIN }),
+      listenerOf({}, { refusalOf: () => 'NOT_INVITED', admit: () => 'TOKEN_EXPIRED' }),
+    ];
     expect(meet(dialer, listener)).toEqual(['>join', '<refuse']);
     expect([dialer.failure, listener.failure]).toEqual(['TOKEN_EXPIRED', 'TOKEN_EXPIRED']);
     expect(dialer.seen.find((effect) => effect.type === 'fail')).toMatchObject({ refusal: undefined });

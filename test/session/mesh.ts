@@ -9,7 +9,7 @@ import { byteKey, compareBytes, fromByteKey, utf8 } from '../../src/base/bytes.t
 import { RECORD_INLINE_BYTES_MAX } from '../../src/base/limits.ts';
 import { hash } from '../../src/content/hash.ts';
 import { decodeEntry, encodeEntry } from '../../src/entry/entry-codec.ts';
-import { contains, write, type Dot, type Entry, type Value } from '../../src/entry/entry.ts';
+import { contains, merge, write, type Dot, type Entry, type Value } from '../../src/entry/entry.ts';
 import { absorb, EMPTY_CUT, includesCut, isSettled, joinCuts, raiseTo, type StableCut } from '../../src/entry/stable-cut.ts';
 import { isLive } from '../../src/entry/view.ts';
 import { Session, type SessionEffect, type SessionEvent, type SessionHead } from '../../src/session/session.ts';
@@ -48,6 +48,8 @@ export class Host {
   entries: Entries = new Map();
   tree: Tree = EMPTY_TREE;
   #sequence = 0;
+  /** All that it ever had, and what was purged. */
+  readonly #seen = new Map<string, Entry>();
   /** Roots of this host's own past, and what it told its sessions last. */
   readonly history: Map<string, Tree> = new Map();
   announced: SessionHead;
@@ -78,7 +80,9 @@ export class Host {
       const sequence = ++this.#sequence;
       const seen = (current?.versions ?? []).map(({ dot }) => dot);
       const value =
-        sequence % this.#world.deleteEvery === 0 ? ({ kind: 'deleted' } as const) : ({ kind: 'record', data: utf8(`${this.name} ${sequence}`.padEnd(this.#world.valueBytes)) } as const);
+        sequence % this.#world.deleteEvery === 0
+          ? ({ kind: 'deleted' } as const)
+          : ({ kind: 'record', data: utf8(`${this.name} ${sequence}`.padEnd(this.#world.valueBytes)) } as const);
       this.#world.wrote(key, seen, { replica: this.replica, sequence }, value);
       return [key, write(current, seen, { replica: this.replica, sequence }, { wallMs: 1_000 + sequence, counter: 0 }, value)];
     });
@@ -98,7 +102,9 @@ export class Host {
     const changes: [string, Entry][] = [];
     for (const { key, entry } of items) {
       const current = this.entries.get(byteKey(key));
-      const merged = absorb(current, decodeEntry(entry), this.cut);
+      const incoming = decodeEntry(entry);
+      const merged = absorb(current, incoming, this.cut);
+      this.#see(byteKey(key), incoming);
       if (merged !== current) changes.push([byteKey(key), merged!]);
     }
     this.#commit(changes);
@@ -111,13 +117,14 @@ export class Host {
   }
 
   holds(entries: Entries): boolean {
-    return [...entries].every(([key, entry]) => contains(this.entries.get(key), entry) || isSettled(entry, this.cut));
+    return [...entries].every(([key, entry]) => contains(this.#seen.get(key), entry));
   }
 
   /** Takes a cut if all other hosts were last heard of at our root. */
   decide(): boolean {
     const ends = [...this.ends];
-    if (ends.length < this.#world.hosts.length - 1 || ends.some(({ session }) => compareBytes(session.peerRoot, this.root) !== 0)) return false;
+    if (ends.length < this.#world.hosts.length - 1 || ends.some(({ session }) => compareBytes(session.peerRoot, this.root) !== 0))
+      return false;
     const sequences = new Map<string, number>();
     for (const entry of this.entries.values()) raiseTo(sequences, entry);
     this.adopt({ sequences, replicas: new Set(this.#world.hosts.map(({ replica }) => replica)) });
@@ -134,7 +141,9 @@ export class Host {
   /** Drops what the cut covers, if all hosts that it is connected with go by it. */
   purge(): void {
     if ([...this.ends].some(({ session }) => !includesCut(session.peerStable, this.cut))) return;
-    const arriving = new Set(this.#world.offers.flatMap(({ end, items }) => (end.host === this ? items.map(({ key }) => byteKey(key)) : [])));
+    const arriving = new Set(
+      this.#world.offers.flatMap(({ end, items }) => (end.host === this ? items.map(({ key }) => byteKey(key)) : [])),
+    );
     this.#commit(
       [...this.entries].flatMap(([key, entry]) => (isSettled(entry, this.cut) && !arriving.has(key) ? [[key, undefined] as const] : [])),
     );
@@ -147,7 +156,10 @@ export class Host {
     const entries = new Map(this.entries);
     for (const [key, entry] of sorted) {
       if (entry === undefined) entries.delete(key);
-      else entries.set(key, entry);
+      else {
+        entries.set(key, entry);
+        this.#see(key, entry);
+      }
     }
     this.entries = entries;
     this.tree = edit(
@@ -158,6 +170,10 @@ export class Host {
       this.#world.pages,
     );
     this.#remember();
+  }
+
+  #see(key: string, entry: Entry): void {
+    this.#seen.set(key, merge(this.#seen.get(key), entry));
   }
 
   #remember(): void {

@@ -46,7 +46,22 @@ describe('a history', () => {
     for (let seed = 0; seed < 60; seed++) for (const { action } of history(seed, 100).steps) kinds.add(action.type);
     const text = encodeHistory({ ...history(1, 0), steps: [] });
     expect(text).toContain('"steps"');
-    for (const kind of ['write', 'edit', 'delete', 'rename', 'copy', 'put', 'barrier', 'kill', 'power-loss', 'partition', 'disk-error', 'flip', 'clock', 'join'])
+    for (const kind of [
+      'write',
+      'edit',
+      'delete',
+      'rename',
+      'copy',
+      'put',
+      'barrier',
+      'kill',
+      'power-loss',
+      'partition',
+      'disk-error',
+      'flip',
+      'clock',
+      'join',
+    ])
       expect(kinds).toContain(kind);
   });
 
@@ -93,7 +108,8 @@ describe('shrink', () => {
     const needed = [made.steps[11]!, made.steps[50]!];
     const atMs = (steps: History['steps'], step: History['steps'][number]): number =>
       steps.slice(0, steps.findIndex(({ action }) => action === step.action) + 1).reduce((sum, { afterMs }) => sum + afterMs, 0);
-    const fails = async ({ steps }: History): Promise<boolean> => needed.every((step) => steps.some(({ action }) => action === step.action));
+    const fails = async ({ steps }: History): Promise<boolean> =>
+      needed.every((step) => steps.some(({ action }) => action === step.action));
     const { history: shrunk, runs } = await shrink(made, fails, 400);
     expect(shrunk.steps.map(({ action }) => action)).toEqual(needed.map(({ action }) => action));
     for (const step of needed) expect(atMs(shrunk.steps, step)).toBe(atMs(made.steps, step));

@@ -9,6 +9,7 @@ import { REPLICA_MUTANTS } from './mutants-replica.mjs';
  * @property {string} name
  * @property {string} file  below the top of the project
  * @property {string} breaks  what it does to somebody
+ * @property {string} promise  which one; with its number in docs/ARCHITECTURE.md where it has one
  * @property {readonly { readonly find: string, readonly put: string }[]} edits  each `find` is there exactly once, in its turn
  * @property {readonly string[]} laws  the tests that state what it breaks: asked where the simulator finds nothing
  */

@@ -10,6 +10,7 @@ export const FOLDER_MUTANTS = [
     name: 'empty-folder-taken',
     file: 'src/folder/marker.ts',
     breaks: 'a disk that is not mounted looks like a folder where all was deleted',
+    promise: 'a lost disk deletes nothing',
     edits: [
       {
         find: "    throw new SamerootError('FOLDER_MISSING', `${root} is not there, or has lost its ${MARKER}: ${messageOf(error)}`, { cause: error });",
@@ -22,6 +23,7 @@ export const FOLDER_MUTANTS = [
     name: 'mass-delete-not-held',
     file: 'src/folder/delete-guard.ts',
     breaks: 'a lost disk or a slip of the hand deletes everything everywhere',
+    promise: 'a lost disk deletes nothing',
     edits: [{ find: "return { kind: 'limited', max: this.#held > 0 ? 0 : allowed };", put: "return { kind: 'limited', max: Infinity };" }],
     laws: INGEST_LAWS,
   },
@@ -29,6 +31,7 @@ export const FOLDER_MUTANTS = [
     name: 'birth-at-a-known-key',
     file: 'src/folder/ingest-commit.ts',
     breaks: 'a file that was deleted can not be put back: its write is one that the tombstone has seen',
+    promise: '6 no version is lost',
     edits: [
       { find: 'import { birth, write, retire,', put: 'import { birth, merge, write, retire,' },
       {
@@ -43,10 +46,11 @@ export const FOLDER_MUTANTS = [
     name: 'edit-replaces-what-was-not-shown',
     file: 'src/folder/ingest-commit.ts',
     breaks: 'an edit of a file replaces a version that came meanwhile and that its author never saw',
+    promise: '6 no version is lost',
     edits: [
       {
-        find: 'write(current, shown?.dots ?? (current === undefined ? [] : buriedDots(current)), dot,',
-        put: 'write(current, current?.versions.map((version) => version.dot) ?? [], dot,',
+        find: 'return { entry: write(current, seen, dot,',
+        put: 'return { entry: write(current, current?.versions.map((version) => version.dot) ?? seen, dot,',
       },
     ],
     laws: INGEST_LAWS,
@@ -55,9 +59,10 @@ export const FOLDER_MUTANTS = [
     name: 'delete-takes-what-was-not-shown',
     file: 'src/folder/ingest-commit.ts',
     breaks: 'a delete takes an edit with it that came meanwhile from another host',
+    promise: '6 no version is lost',
     edits: [
       {
-        find: "return write(current, placed.dots, author.dot(), author.stamp(), { kind: 'deleted' });",
+        find: "return write(current, seen, author.dot(), author.stamp(), { kind: 'deleted' });",
         put: "return write(current, current.versions.map(({ dot }) => dot), author.dot(), author.stamp(), { kind: 'deleted' });",
       },
     ],
@@ -67,13 +72,15 @@ export const FOLDER_MUTANTS = [
     name: 'copy-deleted-winner-gone',
     file: 'src/folder/ingest-commit.ts',
     breaks: 'to delete a conflict copy deletes the winner',
-    edits: [{ find: 'current : retire(current, placed.dots)),', put: 'current : retire(current, view(current).winner?.dots ?? [])),' }],
+    promise: '6 no version is lost',
+    edits: [{ find: 'retire(current, copyDots(current, placed))),', put: 'retire(current, view(current).winner?.dots ?? [])),' }],
     laws: INGEST_LAWS,
   },
   {
     name: 'taken-in-without-a-second-look',
     file: 'src/folder/ingest-commit.ts',
     breaks: 'what this host is just showing is taken for an edit, or its placed row for that of another version',
+    promise: '6 no version is lost',
     edits: [{ find: 'if (row === undefined || rowNow === undefined ? row !== rowNow : !equalBytes(row, rowNow)) return false;', put: '' }],
     laws: INGEST_LAWS,
   },
@@ -81,6 +88,7 @@ export const FOLDER_MUTANTS = [
     name: 'rename-by-inode-alone',
     file: 'src/folder/ingest-pass.ts',
     breaks: 'a new file that got the inode of a removed one is taken for it: its bytes are never read',
+    promise: '6 no version is lost',
     edits: [
       { find: '(placed.stat.bytes === found.stat.bytes && placed.stat.mtimeMs === found.stat.mtimeMs);', put: 'placed.stat.bytes > 0;' },
     ],
@@ -90,6 +98,7 @@ export const FOLDER_MUTANTS = [
     name: 'local-edit-overwritten',
     file: 'src/folder/place-job.ts',
     breaks: 'a version from a peer is put over an edit that was not taken in yet',
+    promise: '6 no version is lost',
     edits: [
       {
         find: "return was.kind === 'directory' ? now.mode === was.stat.mode : sameStat(now, was.stat);",
@@ -102,6 +111,7 @@ export const FOLDER_MUTANTS = [
     name: 'stranger-adopted',
     file: 'src/folder/place-job.ts',
     breaks: 'a file that the user made is taken for the version that was to be shown there, if it is as long',
+    promise: '6 no version is lost',
     edits: [{ find: "return bytes !== undefined && toHex(hash('chunk', bytes)) === want.chunk;", put: 'return bytes !== undefined;' }],
     laws: MATERIALISE_LAWS,
   },
@@ -109,6 +119,7 @@ export const FOLDER_MUTANTS = [
     name: 'tick-of-the-clock-trusted',
     file: 'src/folder/file-hash.ts',
     breaks: 'a file that is changed twice within a tick of the clock that stamps files: the second change is never seen',
+    promise: '6 no version is lost',
     edits: [{ find: 'if (Math.abs(ageMs) > TICK_MS_MAX) return', put: 'if (Math.abs(ageMs) >= 0) return' }],
     laws: ['test/folder/file-hash.test.ts'],
   },
@@ -116,6 +127,7 @@ export const FOLDER_MUTANTS = [
     name: 'edit-not-flushed',
     file: 'src/folder/ingest-commit.ts',
     breaks: 'after a power failure the half that is left of a file is sent to everybody as an edit',
+    promise: '3 a root covers what is held',
     edits: [{ find: 'await this.#makeDurable(items);', put: '' }],
     laws: INGEST_LAWS,
   },
@@ -123,6 +135,7 @@ export const FOLDER_MUTANTS = [
     name: 'names-not-flushed',
     file: 'src/folder/materialise.ts',
     breaks: 'after a power failure a file that was shown is not there: a delete by the user, as it seems',
+    promise: '8 nothing committed is lost',
     edits: [{ find: 'await access.makeDurable(root, [], result.touched);', put: 'await access.makeDurable(root, [], []);' }],
     laws: MATERIALISE_LAWS,
   },
@@ -130,6 +143,7 @@ export const FOLDER_MUTANTS = [
     name: 'inodes-not-noted',
     file: 'src/folder/materialise.ts',
     breaks: 'after a crash our own rename is taken for an edit, and brings back what is deleted meanwhile',
+    promise: '8 nothing is resurrected',
     edits: [{ find: 'if (rows.length > 0) await store.write(rows, { durable: true });', put: '' }],
     laws: MATERIALISE_LAWS,
   },
@@ -137,6 +151,7 @@ export const FOLDER_MUTANTS = [
     name: 'todo-row-goes-too-early',
     file: 'src/folder/materialise.ts',
     breaks: 'an entry that came while an older one was being shown is forgotten by a crash',
+    promise: '8 nothing committed is lost',
     edits: [{ find: 'unchanged = current !== undefined && equalEntries(current, entry);', put: 'unchanged = current !== undefined;' }],
     laws: MATERIALISE_LAWS,
   },
@@ -144,6 +159,7 @@ export const FOLDER_MUTANTS = [
     name: 'staged-not-flushed',
     file: 'src/folder/staging.ts',
     breaks: 'a file is renamed to its path before its bytes are on disk: after a power failure it is empty',
+    promise: '3 a root covers what is held',
     edits: [
       {
         find: 'await this.#options.access.makeDurable(this.#options.root, files, [STAGING]);',
@@ -156,6 +172,7 @@ export const FOLDER_MUTANTS = [
     name: 'chunk-not-verified',
     file: 'src/folder/stage-jobs.ts',
     breaks: 'bytes of a peer are stored under a hash that they do not have',
+    promise: '1 nothing under a false hash',
     edits: [{ find: "equalBytes(hash('chunk', bytes), expected);", put: 'expected.length > 0;' }],
     laws: STAGING_LAWS,
   },
@@ -163,6 +180,7 @@ export const FOLDER_MUTANTS = [
     name: 'chunk-of-a-part-not-verified',
     file: 'src/folder/stage-jobs.ts',
     breaks: 'bytes of a peer are put into a large file without a look at their hash',
+    promise: '1 nothing under a false hash',
     edits: [{ find: "equalBytes(hash('chunk', chunk), hashAt(input, index));", put: 'hashAt(input, index).length > 0;' }],
     laws: STAGING_LAWS,
   },
@@ -170,6 +188,7 @@ export const FOLDER_MUTANTS = [
     name: 'copied-chunk-not-verified',
     file: 'src/folder/stage-jobs.ts',
     breaks: 'bytes of a file that has changed since are taken for those that it had',
+    promise: '1 nothing under a false hash',
     edits: [{ find: "if (!equalBytes(hash('chunk', chunk), expected)) return false;", put: '' }],
     laws: STAGING_LAWS,
   },
@@ -177,6 +196,7 @@ export const FOLDER_MUTANTS = [
     name: 'staged-file-trusted-after-a-crash',
     file: 'src/folder/stage-jobs.ts',
     breaks: 'what a power failure left of a small file counts as the whole',
+    promise: '3 a root covers what is held',
     edits: [
       {
         find: "if (bytes !== undefined && toHex(hash('chunk', bytes)) === name) return true;",
@@ -189,6 +209,7 @@ export const FOLDER_MUTANTS = [
     name: 'part-trusted-after-a-crash',
     file: 'src/folder/stage-jobs.ts',
     breaks: 'what a power failure left of a large file counts as fetched',
+    promise: '3 a root covers what is held',
     edits: [
       {
         find: 'results.push(read === wanted && equalBytes(hashOfMaybeZeros(scratch.subarray(0, wanted)), hashAt(input, index)));',
@@ -201,7 +222,8 @@ export const FOLDER_MUTANTS = [
     name: 'gate-always-open',
     file: 'src/folder/gate.ts',
     breaks: 'a path is taken in while it is being shown: half of a change of ours is taken for an edit',
-    edits: [{ find: 'const result = this.#last.then(step)', put: 'const result = Promise.resolve().then(step)' }],
+    promise: '6 no version is lost',
+    edits: [{ find: 'const result = this.#last.then(settled)', put: 'const result = Promise.resolve().then(settled)' }],
     laws: ['test/folder/gate.test.ts'],
   },
 ];

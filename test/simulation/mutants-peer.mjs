@@ -8,6 +8,7 @@ export const PEER_MUTANTS = [
     name: 'acknowledged-on-arrival',
     file: 'src/session/session.ts',
     breaks: 'a host confirms what it may lose in a crash',
+    promise: 'confirmed means held',
     edits: [
       {
         find: 'if (message.root !== undefined) this.#peerIsAt(message.root);\n  }',
@@ -20,6 +21,7 @@ export const PEER_MUTANTS = [
     name: 'failed-offer-acknowledged',
     file: 'src/session/streams.ts',
     breaks: 'a host confirms entries that it could not take over',
+    promise: 'confirmed means held',
     edits: [{ find: 'if (failed) stream.failed = true;', put: '' }],
     laws: SESSION_LAWS,
   },
@@ -27,6 +29,7 @@ export const PEER_MUTANTS = [
     name: 'acknowledged-out-of-turn',
     file: 'src/session/streams.ts',
     breaks: 'a stream counts as contained although one before it is not',
+    promise: 'confirmed means held',
     edits: [
       {
         find: 'first?.root !== undefined && first.parts === 0;',
@@ -39,6 +42,7 @@ export const PEER_MUTANTS = [
     name: 'cursor-before-landing',
     file: 'src/session/session.ts',
     breaks: 'after a crash a host says that it contains what it never committed',
+    promise: '9 all roots become equal',
     edits: [
       {
         find: 'if (message.root !== undefined) this.#peerIsAt(message.root);\n  }',
@@ -51,6 +55,7 @@ export const PEER_MUTANTS = [
     name: 'roots-compared-in-part',
     file: 'src/session/session.ts',
     breaks: 'two hosts that differ take themselves for equal, for ever',
+    promise: '9 all roots become equal',
     edits: [
       { find: 'return equalBytes(this.#peerRoot, this.#head.root);', put: 'return (this.#peerRoot[0]! ^ this.#head.root[0]!) < 16;' },
     ],
@@ -60,6 +65,7 @@ export const PEER_MUTANTS = [
     name: 'unlike-roots-never-walked',
     file: 'src/session/session.ts',
     breaks: 'hosts that differ after a failure stay so',
+    promise: '9 all roots become equal',
     edits: [{ find: 'if (this.#staleAtMs > this.#nowMs) return;', put: 'if (this.#staleAtMs > 0) return;' }],
     laws: SESSION_LAWS,
   },
@@ -67,6 +73,7 @@ export const PEER_MUTANTS = [
     name: 'walk-compares-in-part',
     file: 'src/session/reconcile.ts',
     breaks: 'a walk takes a page for equal that differs, and never finds the difference',
+    promise: '9 all roots become equal',
     edits: [
       {
         find: 'return compareBytes(hash.subarray(0, DIGEST_BYTES), digest) === 0;',
@@ -79,6 +86,7 @@ export const PEER_MUTANTS = [
     name: 'walk-wants-nothing',
     file: 'src/session/reconcile.ts',
     breaks: 'a walk finds entries that differ here and does not ask for them',
+    promise: '9 all roots become equal',
     edits: [{ find: 'if (other !== undefined) this.#wants.push(key);', put: '' }],
     laws: ['test/session/reconcile.test.ts'],
   },
@@ -86,6 +94,7 @@ export const PEER_MUTANTS = [
     name: 'group-not-flushed',
     file: 'src/node/intake.ts',
     breaks: 'a root covers bytes that are not on disk',
+    promise: '3 a root covers what is held',
     edits: [{ find: 'await this.#finish(group);', put: 'void this.#finish(group).catch(() => undefined);' }],
     laws: ['test/node/intake.test.ts'],
   },
@@ -93,6 +102,7 @@ export const PEER_MUTANTS = [
     name: 'todo-row-forgotten',
     file: 'src/node/intake.ts',
     breaks: 'after a crash a committed entry is never shown, and its absence is taken for a delete',
+    promise: '8 nothing committed is lost',
     edits: [
       {
         find: 'rows: (merged, changed) => (changed ? landing.todoRows(key, merged) : []),',
@@ -105,6 +115,7 @@ export const PEER_MUTANTS = [
     name: 'entry-without-its-bytes',
     file: 'src/node/intake.ts',
     breaks: 'a root covers bytes that this host does not have',
+    promise: '3 a root covers what is held',
     edits: [
       {
         find: 'if (!this.#options.landing.holds(value.content, value.kind)) result.push(value);',
@@ -117,6 +128,7 @@ export const PEER_MUTANTS = [
     name: 'list-page-not-verified',
     file: 'src/node/fetcher.ts',
     breaks: 'a list page is stored under a hash that it does not have',
+    promise: '1 nothing under a false hash',
     edits: [
       {
         find: "if (page === undefined || !equalBytes(hash('list', page), wanted)) return false;",
@@ -129,6 +141,7 @@ export const PEER_MUTANTS = [
     name: 'confirmed-too-early',
     file: 'src/node/confirmations.ts',
     breaks: '`wait` returns although a host does not hold the last commit',
+    promise: 'confirmed means held',
     edits: [{ find: 'this.#confirmed.set(peer, known.commit);', put: 'this.#confirmed.set(peer, known.commit + 1);' }],
     laws: ['test/node/confirmations.test.ts'],
   },
@@ -136,6 +149,7 @@ export const PEER_MUTANTS = [
     name: 'walk-key-in-two-forms',
     file: 'src/wire/codec.ts',
     breaks: 'the lists of a walk have several encodings',
+    promise: 'one encoding each',
     edits: [
       { find: 'if (shared < this.#previous.length && rest[0] === this.#previous[shared])', put: 'if (shared > this.#previous.length)' },
     ],
@@ -145,6 +159,7 @@ export const PEER_MUTANTS = [
     name: 'etag-not-compared',
     file: 'src/node/records.ts',
     breaks: 'a write of a record replaces one that its author never saw',
+    promise: '6 no version is lost',
     edits: [
       {
         find: 'return entry !== undefined && dotsOf(entry).every((dot) => seen.has(dotText(dot)));',

@@ -8,6 +8,7 @@ export const REPLICA_MUTANTS = [
     name: 'head-before-its-pages',
     file: 'src/replica/replica.ts',
     breaks: 'a crash between two batches leaves a head whose pages are missing: the database is damaged',
+    promise: '2 all pages of a head are there',
     edits: [
       {
         find: 'if (operations.length > 0) await this.store.write(operations, { durable: true });',
@@ -24,6 +25,7 @@ export const REPLICA_MUTANTS = [
     name: 'head-not-flushed',
     file: 'src/replica/replica.ts',
     breaks: 'what was acknowledged as committed is gone after a power failure',
+    promise: '8 nothing committed is lost',
     edits: [
       { find: 'await this.store.write(operations, { durable: true });', put: 'await this.store.write(operations, { durable: false });' },
     ],
@@ -33,6 +35,7 @@ export const REPLICA_MUTANTS = [
     name: 'rows-before-their-entry',
     file: 'src/replica/replica.ts',
     breaks: 'a crash between two batches leaves a placed row of an edit that was not taken in: it is never looked at again',
+    promise: '8 nothing committed is lost',
     edits: [
       {
         find: 'if (operations.length > 0) await this.store.write(operations, { durable: true });',
@@ -49,6 +52,7 @@ export const REPLICA_MUTANTS = [
     name: 'group-reads-the-old-entry',
     file: 'src/replica/replica.ts',
     breaks: 'of two writes to one key in one group, the first is lost',
+    promise: '6 no version is lost',
     edits: [
       {
         find: 'const current = earlier === undefined ? this.entry(mutation.key, previous.tree) : earlier.entry;',
@@ -61,6 +65,7 @@ export const REPLICA_MUTANTS = [
     name: 'tombstone-purged-at-once',
     file: 'src/replica/replica.ts',
     breaks: 'a delete is forgotten, and the file comes back from a host that was away',
+    promise: '8 nothing is resurrected',
     edits: [
       {
         find: 'value: entry === undefined ? undefined : encodeEntry(entry) }',
@@ -73,6 +78,7 @@ export const REPLICA_MUTANTS = [
     name: 'replica-id-used-again',
     file: 'src/replica/replica.ts',
     breaks: 'two databases name their writes alike, and one of two writes of one name is dropped',
+    promise: '6 no version is lost',
     edits: [
       {
         find: "already holds a share');\n    const id = random.bytes(REPLICA_ID_BYTES);",
@@ -85,6 +91,7 @@ export const REPLICA_MUTANTS = [
     name: 'replica-id-kept-by-a-restore',
     file: 'src/replica/replica.ts',
     breaks: 'a database that was put back from a backup gives names to its writes that it has given before',
+    promise: '6 no version is lost',
     edits: [
       {
         find: "[{ type: 'put', key: keyspace.metaKey(META_REPLICA), value: id }, ...rows]",
@@ -97,6 +104,7 @@ export const REPLICA_MUTANTS = [
     name: 'clock-mark-not-kept',
     file: 'src/replica/replica.ts',
     breaks: 'after a restart stamps may be older than those given before',
+    promise: '5 merge is a join',
     edits: [{ find: 'new HybridClock(() => clock.wallMs(), head?.stamp)', put: 'new HybridClock(() => clock.wallMs())' }],
     laws: REPLICA_LAWS,
   },
@@ -104,6 +112,7 @@ export const REPLICA_MUTANTS = [
     name: 'sequence-not-kept',
     file: 'src/replica/head.ts',
     breaks: 'after a restart writes have the names of earlier ones',
+    promise: '6 no version is lost',
     edits: [{ find: 'const sequence = reader.varint();', put: 'const sequence = reader.varint() * 0;' }],
     laws: REPLICA_LAWS,
   },
@@ -111,6 +120,7 @@ export const REPLICA_MUTANTS = [
     name: 'collector-sweeps-fresh-pages',
     file: 'src/replica/gc.ts',
     breaks: 'pages of a commit that was made meanwhile are dropped: the database is damaged',
+    promise: '2 all pages of a head are there',
     edits: [{ find: '!isIn(marked, key) && !isIn(fresh, key)', put: '!isIn(marked, key) && fresh.size >= 0' }],
     laws: ['test/replica/gc.test.ts'],
   },
@@ -118,6 +128,7 @@ export const REPLICA_MUTANTS = [
     name: 'collector-forgets-sessions',
     file: 'src/replica/gc.ts',
     breaks: 'pages are dropped that a session still reads',
+    promise: '2 all pages of a head are there',
     edits: [{ find: '...oldRoots, ...this.#heldTrees(), this.#replica.head.tree', put: '...oldRoots, this.#replica.head.tree' }],
     laws: ['test/replica/gc.test.ts'],
   },
@@ -125,6 +136,7 @@ export const REPLICA_MUTANTS = [
     name: 'collector-forgets-history',
     file: 'src/replica/gc.ts',
     breaks: 'roots stay findable whose pages are gone',
+    promise: '2 all pages of a head are there',
     edits: [{ find: 'if (row !== undefined) trees.push(decodeTree(row));', put: 'if (row === undefined) trees.push(decodeTree(row!));' }],
     laws: ['test/replica/gc.test.ts'],
   },

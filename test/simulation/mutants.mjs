@@ -2,9 +2,9 @@
  * Deliberate bugs, one after the other, and what catches each: the simulator, or else the tests that state the law it breaks.
  * What the simulator does not find in a program that is known to be wrong, it would not find in ours. See mutants.md.
  *
- *   node test/simulation/mutants.mjs [--only NAME]... [--seeds COUNT] [--laws] [--json]
+ *   node test/simulation/mutants.mjs [--only NAME]... [--seeds COUNT] [--laws] [--json | --markdown]
  *
- * `--laws` leaves the simulator out. Exit code 1 where a mutant survives, or where one is stale: its text is not in the
+ * `--laws` leaves the simulator out, `--markdown` prints the table of mutants.md. Exit code 1 where a mutant survives, or where one is stale: its text is not in the
  * sources exactly once.
  */
 import { parseArgs } from 'node:util';
@@ -21,6 +21,7 @@ const { values: options } = parseArgs({
     seeds: { type: 'string', default: String(SEEDS) },
     laws: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
+    markdown: { type: 'boolean', default: false },
   },
 });
 
@@ -45,14 +46,19 @@ async function prove(workspace, mutant, seeds, laws) {
   });
 }
 
+/** @param {Result} result */
+function caughtText({ caught, by }) {
+  return caught ? by : `SURVIVES${by === '' ? '' : ` (${by})`}`;
+}
+
 /** @param {readonly Result[]} results */
 function table(results) {
-  const rows = results.map(({ name, breaks, caught, by, histories, seconds }) => [
-    name,
-    breaks,
-    caught ? by : `SURVIVES${by === '' ? '' : ` (${by})`}`,
-    histories === undefined ? '' : String(histories),
-    seconds.toFixed(1),
+  const rows = results.map((result) => [
+    result.name,
+    result.breaks,
+    caughtText(result),
+    String(result.histories ?? ''),
+    result.seconds.toFixed(1),
   ]);
   const all = [['mutant', 'what it breaks', 'caught by', 'histories', 'seconds'], ...rows];
   const widths = all[0].map((_, column) => Math.max(...all.map((row) => row[column].length)));
@@ -64,6 +70,18 @@ function table(results) {
         .trimEnd(),
     )
     .join('\n');
+}
+
+/** @param {readonly Result[]} results */
+function markdown(results) {
+  const rows = results.map((result) => {
+    const { name, file, breaks, promise } = MUTANTS.find((mutant) => mutant.name === result.name);
+    // Of a law its file: the names of tests change more often.
+    const by = caughtText(result).replace(/^(test\/\S+):.*/s, '`$1`');
+    return [`\`${name}\``, `\`${file}\``, breaks, promise, by, String(result.histories ?? '')];
+  });
+  const head = ['mutant', 'file', 'what it breaks', 'promise', 'caught by', 'histories'];
+  return [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n');
 }
 
 /** @param {readonly import('./mutant-list.mjs').Mutant[]} mutants */
@@ -98,6 +116,7 @@ for (const { name, file } of stale) console.error(`STALE: ${name}: its text is n
 const results = await run(chosen.filter((mutant) => !stale.includes(mutant)));
 const survivors = results.filter(({ caught }) => !caught);
 if (options.json) console.log(JSON.stringify({ results, stale: stale.map(({ name }) => name) }, undefined, 2));
+else if (options.markdown) console.log(markdown(results));
 else {
   console.log(table(results));
   console.log(`${results.length - survivors.length} of ${results.length} caught; ${stale.length} stale`);

@@ -1,0 +1,102 @@
+/**
+ * What a batch is about to show, noted in staging before its first rename: if this run dies before its rows are written,
+ * the next start can tell what users have seen.
+ *
+ * Invariant: a note whose file in staging is gone says what was shown at its path. Whatever lies there now, an edit or
+ * nothing, was done by somebody who saw it. Without the note it would pass for a change of what was there before, and the
+ * version would come back beside the edit, or after the delete.
+ *
+ * A note is the text of a symlink. That is metadata: a file system with a journal brings it back in the order of the calls,
+ * so where the rename survived the note did, and nothing has to be flushed (a file would cost some ms a batch). One link
+ * holds some 25 notes. Where there are no links, or a note is too long for one, there is none: then such a version does come
+ * back; nothing is lost.
+ */
+import { join } from 'node:path';
+import { systemCode } from '../base/errors.ts';
+import { LINK_TARGET_BYTES_MAX } from '../base/limits.ts';
+import { lstatOrNothing } from './disk-stat.ts';
+import type { Disk } from './disk.ts';
+import { removeFile } from './file-io.ts';
+
+export interface PlaceNote {
+  /** Name in staging. */
+  readonly temporary: string;
+  /** Below the shared folder. */
+  readonly path: string;
+  /** The placed row that is to be written (see placed.ts). */
+  readonly row: Uint8Array;
+}
+
+/** Of one batch. */
+export interface PlaceNotes {
+  /** Which batch: no other of this replica has the same. */
+  readonly batch: string;
+  readonly notes: readonly PlaceNote[];
+}
+
+type Line = readonly [temporary: string, path: string, row: string];
+
+const NO_LINKS: ReadonlySet<string | undefined> = new Set(['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EINVAL', 'ENAMETOOLONG']);
+
+function linkName(index: number): string {
+  return `notes-${index}`;
+}
+
+/** Instead of those that are there. */
+export function writeNotes(disk: Disk, tmp: string, { batch, notes }: PlaceNotes): void {
+  forgetNotes(disk, tmp);
+  for (const [index, text] of texts(batch, notes).entries()) {
+    try {
+      disk.symlink(Buffer.from(text), join(tmp, linkName(index)));
+    } catch (error) {
+      if (NO_LINKS.has(systemCode(error))) return;
+      throw error;
+    }
+  }
+}
+
+/** From the last on: what is left at any moment is found again. */
+function forgetNotes(disk: Disk, tmp: string): void {
+  let count = 0;
+  while (lstatOrNothing(disk, join(tmp, linkName(count))) !== undefined) count++;
+  while (count > 0) removeFile(disk, join(tmp, linkName(--count)));
+}
+
+function texts(batch: string, notes: readonly PlaceNote[]): string[] {
+  const found: string[] = [];
+  let lines: string[] = [];
+  const frame = JSON.stringify([batch]).length;
+  let bytes = frame;
+  const end = (): void => {
+    if (lines.length > 0) found.push(`[${[JSON.stringify(batch), ...lines].join(',')}]`);
+    lines = [];
+    bytes = frame;
+  };
+  for (const { temporary, path, row } of notes) {
+    const line = JSON.stringify([temporary, path, Buffer.from(row).toString('base64')] satisfies Line);
+    const lineBytes = Buffer.byteLength(line) + 1;
+    if (frame + lineBytes > LINK_TARGET_BYTES_MAX) continue;
+    if (bytes + lineBytes > LINK_TARGET_BYTES_MAX) end();
+    lines.push(line);
+    bytes += lineBytes;
+  }
+  end();
+  return found;
+}
+
+/** What the last batch of an earlier run has shown, by the notes that it left. */
+export function readNotes(disk: Disk, tmp: string): PlaceNotes | undefined {
+  let found: PlaceNotes | undefined;
+  for (let index = 0; ; index++) {
+    const link = join(tmp, linkName(index));
+    if (lstatOrNothing(disk, link)?.isSymbolicLink() !== true) return found;
+    const { batch, notes } = parse(Buffer.from(disk.readlink(link)).toString());
+    const shown = notes.filter(({ temporary }) => lstatOrNothing(disk, join(tmp, temporary)) === undefined);
+    found = { batch, notes: [...(found?.notes ?? []), ...shown] };
+  }
+}
+
+function parse(text: string): PlaceNotes {
+  const [batch, ...lines] = JSON.parse(text) as [string, ...Line[]];
+  return { batch, notes: lines.map(([temporary, path, row]) => ({ temporary, path, row: Buffer.from(row, 'base64') })) };
+}
