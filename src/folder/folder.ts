@@ -13,8 +13,9 @@ import { hash } from '../content/hash.ts';
 import { decodeEntry } from '../entry/entry-codec.ts';
 import type { Entry } from '../entry/entry.ts';
 import { view } from '../entry/view.ts';
-import type { Replica } from '../replica/replica.ts';
+import type { Mutation, Replica } from '../replica/replica.ts';
 import type { Operation, Store } from '../store/store.ts';
+import { ShownWriter } from './as-shown.ts';
 import { ContentIndex } from './content-index.ts';
 import type { JobCaller } from './disk-jobs.ts';
 import { DiskThread } from './disk-thread.ts';
@@ -31,7 +32,7 @@ import { Materialiser, type Projection } from './materialise.ts';
 import type { PathLook } from './path-look.ts';
 import { OWN_FOLDER } from './paths.ts';
 import type { PlaceNotes } from './place-notes.ts';
-import { getPlaced, sameStat } from './placed.ts';
+import { getPlaced, isAsPlaced } from './placed.ts';
 import { ContentReader, type WantedRange } from './serve.ts';
 import { Withheld } from './set-aside.ts';
 import type { Standing } from './standing.ts';
@@ -89,6 +90,7 @@ export class Folder implements AsyncDisposable {
   readonly #reader: ContentReader;
   readonly #index: ContentIndex;
   readonly #firstRead: FirstRead;
+  readonly #shownWriter: ShownWriter;
   readonly #withheld: Withheld;
   #expiry: Timer | undefined;
 
@@ -145,6 +147,8 @@ export class Folder implements AsyncDisposable {
     const takeInAsNew = (items: readonly FoundOutcome[]): Promise<void> => this.#ingest.takeInWithheld(items);
     this.#withheld = new Withheld({ root, replica, gate, access, writeThread, timers, standing, takeIn: takeInAsNew });
     const takeIn = (paths: readonly string[]): Promise<void> => this.#ingest.takeIn(paths);
+    const ignores = (path: string, isDirectory: boolean): boolean => this.#ingest.ignores(path, isDirectory);
+    this.#shownWriter = new ShownWriter({ root, replica, gate, thread: readThread, ignores, takeIn });
     this.#restorer = new TrashRestore({ root, store, trash: this.#trash, gate, access, writeThread, takeIn });
     this.#reader = new ContentReader({ root, store, thread: readThread, timers, checkSoon: (paths) => this.#ingest.checkSoon(paths) });
   }
@@ -248,11 +252,8 @@ export class Folder implements AsyncDisposable {
     const kind = WALK_KINDS[kinds[0]!];
     const stat = new StatColumns(stats).get(0);
     const placed = getPlaced(store, path);
-    const asPlaced =
-      placed?.kind === kind &&
-      (kind === 'directory' ? placed?.stat.mode === stat.mode : placed !== undefined && sameStat(placed.stat, stat));
     const ignoredBy = this.#ingest.ruleFor(path, kind === 'directory');
-    const asKnown = ignoredBy !== undefined || (kind === undefined ? placed === undefined : asPlaced);
+    const asKnown = ignoredBy !== undefined || isAsPlaced(kind, stat, placed);
     return { kind: kind ?? 'nothing', asKnown, settling: this.#ingest.isSettling(path), ignoredBy };
   }
 
@@ -263,11 +264,16 @@ export class Folder implements AsyncDisposable {
     const { standing } = this.#options;
     const name = standing.quarantine;
     assert(name !== undefined, 'something is withheld');
-    const end = (): Promise<void> => (unknown === 'keep' ? this.#withheld.takeIn() : this.#withheld.setAside(name));
+    const end = (): Promise<void> => (unknown === 'keep' ? this.#withheld.takeIn(name) : this.#withheld.setAside(name));
     await end();
     standing.quarantine = undefined;
     // What was found meanwhile.
     await end();
+  }
+
+  /** Commits a write to the entry of a path by somebody who goes by what the folder shows of it: see `as-shown.ts`. */
+  commitAsShown(path: string, mutation: Mutation): Promise<void> {
+    return this.#shownWriter.commit(path, mutation);
   }
 
   // --- trash -----------------------------------------------------------------------------------------------------

@@ -195,9 +195,8 @@ export class IngestCommitter {
       next: (current, author) =>
         this.#guarded(path, current, () => {
           // What was shown here has been replaced since by writes that had seen it: there is nothing left to delete.
-          const seen = seenDots(current, placed);
-          if (current === undefined || !current.versions.some(({ dot }) => isOneOf(seen, dot))) return current;
-          return write(current, seen, author.dot(), author.stamp(), { kind: 'deleted' });
+          if (current === undefined || !current.versions.some(({ dot }) => isOneOf(placed.dots, dot))) return current;
+          return write(current, placed.dots, author.dot(), author.stamp(), { kind: 'deleted' });
         }),
       rows,
     };
@@ -207,8 +206,7 @@ export class IngestCommitter {
   #retireMutation(path: string, placed: Placed | undefined, applies: () => boolean): Mutation {
     return {
       key: fileKey(placed?.owner ?? path),
-      next: (current) =>
-        current === undefined || placed === undefined || !applies() ? current : retire(current, copyDots(current, placed)),
+      next: (current) => (current === undefined || placed === undefined || !applies() ? current : retire(current, placed.dots)),
     };
   }
 
@@ -238,37 +236,10 @@ function written(
     if (past) return { entry, dots: entry.versions.map(({ dot }) => dot) };
   }
   const dot = author.dot();
-  const seen = shown !== undefined ? seenDots(current, shown) : current === undefined ? [] : buriedDots(current);
-  return { entry: write(current, seen, dot, author.stamp(), value), dots: [dot] };
-}
-
-/**
- * The versions that whoever changed what this row shows has seen: those that it names, and any other of the same value. Such a
- * one may have come a moment ago, and the row would have got its dot in the next one; where it replaced the one that is named, its
- * bytes may be nowhere by now.
- */
-function seenDots(entry: Entry | undefined, shown: Placed): readonly Dot[] {
-  const others = (entry?.versions ?? []).filter(({ dot, value }) => !isOneOf(shown.dots, dot) && isShownBy(shown, value));
-  return [...shown.dots, ...others.map(({ dot }) => dot)];
-}
-
-/** Of a conflict copy. Another version of its value may be the winner by now: that is at a path of its own. */
-function copyDots(entry: Entry, shown: Placed): readonly Dot[] {
-  const winner = view(entry).winner?.dots ?? [];
-  return seenDots(entry, shown).filter((dot) => isOneOf(shown.dots, dot) || !isOneOf(winner, dot));
-}
-
-function isShownBy({ kind, content, target, stat }: Placed, value: Value): boolean {
-  switch (value.kind) {
-    case 'file':
-      return kind === 'file' && equalBytes(content!, value.content) && stat.mode === value.mode;
-    case 'symlink':
-      return kind === 'symlink' && equalBytes(target!, value.target);
-    case 'directory':
-      return kind === 'directory' && stat.mode === value.mode;
-    default:
-      return false;
-  }
+  return {
+    entry: write(current, shown?.dots ?? (current === undefined ? [] : buriedDots(current)), dot, author.stamp(), value),
+    dots: [dot],
+  };
 }
 
 /** Where nothing was shown, a write has seen that nothing was there: the tombstones, if there is nothing else. */

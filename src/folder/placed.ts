@@ -6,10 +6,10 @@
  * written in the same batch as the entry it belongs to (local edits), or after the rename it describes, with a `t/` row
  * to cover the time between (remote edits, see materialise.ts).
  */
-import { ByteReader, ByteWriter, fromUtf8, toHex, fromHex, utf8, badEncoding } from '../base/bytes.ts';
+import { ByteReader, ByteWriter, equalBytes, fromUtf8, toHex, fromHex, utf8, badEncoding } from '../base/bytes.ts';
 import { CONTENT_ID_BYTES, KEY_BYTES_MAX, LINK_TARGET_BYTES_MAX, REPLICA_ID_BYTES, VERSIONS_MAX } from '../base/limits.ts';
 import type { ContentId } from '../content/content-list.ts';
-import type { Dot } from '../entry/entry.ts';
+import type { Dot, Value } from '../entry/entry.ts';
 import * as keyspace from '../store/keyspace.ts';
 import type { Operation, Store } from '../store/store.ts';
 
@@ -85,6 +85,26 @@ export function decodePlaced(path: string, bytes: Uint8Array): Placed {
  */
 export function isWithheld({ kind, dots }: Placed): boolean {
   return dots.length === 0 && kind !== 'directory';
+}
+
+/** What lies at a path is what its row says; nothing is there where there is no row. Of folders only the mode counts. */
+export function isAsPlaced(kind: PlacedKind | undefined, stat: DiskStat, placed: Placed | undefined): boolean {
+  if (kind === undefined || placed === undefined) return kind === placed?.kind;
+  return kind === placed.kind && (kind === 'directory' ? stat.mode === placed.stat.mode : sameStat(stat, placed.stat));
+}
+
+/** A row of a file, link or folder with this value; its time does not count. */
+export function shows({ kind, content, target, stat }: Placed, value: Value): boolean {
+  switch (value.kind) {
+    case 'file':
+      return kind === 'file' && equalBytes(content!, value.content) && stat.mode === value.mode;
+    case 'symlink':
+      return kind === 'symlink' && equalBytes(target!, value.target);
+    case 'directory':
+      return kind === 'directory' && stat.mode === value.mode;
+    default:
+      return false;
+  }
 }
 
 /** Equal in everything that a change of the file would change. */

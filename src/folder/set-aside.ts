@@ -73,9 +73,11 @@ export class Withheld {
     this.#options = options;
   }
 
-  /** All of it becomes new files. */
-  async takeIn(): Promise<void> {
-    for await (const rows of this.#rows(() => true)) await this.#options.takeIn(rows.map(outcomeOf));
+  /** All of it becomes new files, but for copies of versions that the peers have dropped: those are set aside. */
+  async takeIn(name: string): Promise<void> {
+    const { replica, takeIn } = this.#options;
+    for await (const rows of this.#rows((_, path) => isDroppedCopy(path, replica))) await this.#move(name, rows);
+    for await (const rows of this.#rows((_, path) => !isDroppedCopy(path, replica))) await takeIn(rows.map(outcomeOf));
   }
 
   /** All of it is moved to `.sameroot/quarantine/<name>`; what was changed just now stays, and is taken in as any other change. */
@@ -90,7 +92,7 @@ export class Withheld {
     );
   }
 
-  async *#rows(wanted: (placed: Placed) => boolean): AsyncGenerator<WithheldRow[]> {
+  async *#rows(wanted: (placed: Placed, path: string) => boolean): AsyncGenerator<WithheldRow[]> {
     const { replica, timers } = this.#options;
     let found: WithheldRow[] = [];
     for await (const rows of replica.store.iterate(keyspace.prefixRange(keyspace.PREFIX.placed))) {
@@ -98,7 +100,7 @@ export class Withheld {
         const path = asBuffer(keyspace.keyBody(key)).toString('utf8');
         const placed = decodePlaced(path, row);
         const unknown = placed.dots.length === 0 && placed.owner === path && replica.entry(fileKey(path)) === undefined;
-        if (unknown && wanted(placed)) found.push({ path, row: Uint8Array.from(row), placed });
+        if (unknown && wanted(placed, path)) found.push({ path, row: Uint8Array.from(row), placed });
       }
       await nextTurn(timers);
       if (found.length < ROWS_PER_COMMIT) continue;
@@ -131,6 +133,20 @@ export class Withheld {
       standing.setAside += countAside(result.removals);
     });
   }
+}
+
+const COPY_NAME = /^(.*)\.conflict-\d{8,}T\d{6}Z-([0-9a-f]{8,16})-([0-9a-f]{1,14})(\.[^./]*)?$/;
+
+/**
+ * A conflict copy by its name, of a version that the entry it names has had and has no more: it was edited elsewhere into a
+ * file of its own, deleted or decided against. (Names that were cut for their length do not tell whose copy they are.)
+ */
+export function isDroppedCopy(path: string, replica: Pick<Replica, 'entry'>): boolean {
+  const match = COPY_NAME.exec(path);
+  if (match === null) return false;
+  const [, stem, author, sequence, extension = ''] = match;
+  const context = replica.entry(fileKey(stem! + extension))?.context ?? [];
+  return [...context].some(([id, highest]) => id.startsWith(author!) && Number.parseInt(sequence!, 16) <= highest);
 }
 
 /** As if it were found now: the row says what it held. */

@@ -38,11 +38,25 @@ export function fingerprintOf(publicKey: Uint8Array): string {
 /** Ed25519. `false` also where `publicKey` is not an Ed25519 key at all: both come from peers. */
 export function verifySignature(publicKey: Uint8Array, bytes: Uint8Array, signature: Uint8Array): boolean {
   try {
-    const key = createPublicKey({ key: Buffer.from(publicKey), format: 'der', type: 'spki' });
+    const key = publicKeyOf(publicKey);
     return key.asymmetricKeyType === 'ed25519' && verify(null, bytes, key, signature);
   } catch {
     return false;
   }
+}
+
+const KEYS_MAX = 512;
+const keys = new Map<string, KeyObject>();
+
+/** Reading a key takes as long as verifying with it, and there are few keys. @throws whatever Node.js makes of bad bytes */
+function publicKeyOf(bytes: Uint8Array): KeyObject {
+  const id = toHex(bytes);
+  const known = keys.get(id);
+  if (known !== undefined) return known;
+  const key = createPublicKey({ key: Buffer.from(bytes), format: 'der', type: 'spki' });
+  if (keys.size >= KEYS_MAX) keys.clear();
+  keys.set(id, key);
+  return key;
 }
 
 /** The fingerprint of the key in a peer's certificate, or `undefined` where there is none or it is not Ed25519. */

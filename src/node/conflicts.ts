@@ -92,7 +92,8 @@ function conflictAt(key: Uint8Array, replica: Replica, telling: Telling): Confli
 }
 
 export interface ResolveParts {
-  readonly replica: Replica;
+  /** Commits while the disk shows what the entry says, if it is one of a path. */
+  readonly commit: (mutation: Mutation) => Promise<unknown>;
   readonly telling: Telling;
   /** Rows that remember, in the commit's own batch, that the key is still to be shown on disk. */
   readonly todoRows: (key: Uint8Array, entry: Entry | undefined) => readonly Operation[];
@@ -110,7 +111,7 @@ export async function resolveConflict(
   keep: string,
   ifMatch: string | undefined,
 ): Promise<ResolveResult> {
-  const { replica, telling } = parts;
+  const { commit, telling } = parts;
   let chosen: Version | SamerootError | undefined;
   let dropped = 0;
   let written: Entry | undefined;
@@ -127,7 +128,7 @@ export async function resolveConflict(
     },
     rows: (entry) => (written === undefined ? [] : parts.todoRows(key, entry)),
   };
-  await replica.commit([mutation]);
+  await commit(mutation);
   if (chosen instanceof SamerootError) throw chosen;
   await parts.project([key]);
   // As this write left it: another one in the same commit may have gone on from there.

@@ -10,7 +10,7 @@
  */
 import { badEncoding, ByteReader, ByteWriter, concatBytes, fromHex, fromUtf8, toHex, utf8 } from '../base/bytes.ts';
 import { SamerootError } from '../base/errors.ts';
-import { HASH_BYTES, NAME_TEXT_BYTES_MAX } from '../base/limits.ts';
+import { PEERS_MAX, HASH_BYTES, NAME_TEXT_BYTES_MAX } from '../base/limits.ts';
 import { view } from '../entry/view.ts';
 import type { Entry, Value } from '../entry/entry.ts';
 import { fingerprintOf, verifySignature, type Identity } from '../net/identity.ts';
@@ -161,11 +161,16 @@ function readRecord(key: Uint8Array, value: Value): MemberRecord | undefined {
   }
 }
 
+/** Three signatures a member, and what they change into. */
+const VERIFIED_MAX: number = 16 * PEERS_MAX;
+
 /** The members as this replica knows them; follows the tree. */
 export class Members {
   readonly #replica: Replica;
   readonly #identity: Identity;
   readonly #records = new Map<string, MemberRecord>();
+  /** Keys, bytes and signatures that were found to belong together. */
+  readonly #verified = new Set<string>();
   /** All that are told of a member, by versions of its record that were written at the same time. */
   readonly #standings = new Map<string, readonly Standing[]>();
   #valid = new Map<string, Member>();
@@ -306,6 +311,16 @@ export class Members {
     );
   }
 
+  /** Each signature is verified once: a share with n members is looked at anew with each change of one of them. */
+  #signed(publicKey: Uint8Array, bytes: Uint8Array, signature: Uint8Array): boolean {
+    const id = Buffer.concat([publicKey, signature, bytes]).toString('latin1');
+    if (this.#verified.has(id)) return true;
+    if (!verifySignature(publicKey, bytes, signature)) return false;
+    if (this.#verified.size >= VERIFIED_MAX) this.#verified.clear();
+    this.#verified.add(id);
+    return true;
+  }
+
   /** Those who were introduced by one who was, starting from the founder; not by one who was evicted by then. */
   #introduced(evictions: ReadonlyMap<string, number>): Set<string> {
     const founder = this.#replica.share.founder;
@@ -318,7 +333,7 @@ export class Members {
         const first = nodeId === founder && signer === founder;
         if (!first && (!introduced.has(signer) || joinedMs >= (evictions.get(signer) ?? Number.POSITIVE_INFINITY))) continue;
         const key = this.#records.get(signer)?.introduction.publicKey;
-        if (key === undefined || !verifySignature(key, introductionBytes(introduction), signature)) continue;
+        if (key === undefined || !this.#signed(key, introductionBytes(introduction), signature)) continue;
         introduced.add(nodeId);
         grown = true;
       }
@@ -335,7 +350,7 @@ export class Members {
       const { nodeId, evicted, sinceMs, signer, signature } = standing;
       const key = introduced.has(signer) ? this.#records.get(signer)?.introduction.publicKey : undefined;
       if (key === undefined || signer === nodeId || evictions.has(signer)) continue;
-      if (!verifySignature(key, standingBytes(nodeId, standing), signature)) continue;
+      if (!this.#signed(key, standingBytes(nodeId, standing), signature)) continue;
       if (evicted) evictions.set(nodeId, sinceMs);
       else evictions.delete(nodeId);
     }
@@ -349,7 +364,7 @@ export class Members {
     const sound =
       (signer === nodeId || signer === introduction.signer) &&
       key !== undefined &&
-      verifySignature(key, descriptionBytes(nodeId, description), signature);
+      this.#signed(key, descriptionBytes(nodeId, description), signature);
     return sound ? { name, address } : { name: '', address: '' };
   }
 }

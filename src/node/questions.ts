@@ -5,7 +5,7 @@
 import { utf8 } from '../base/bytes.ts';
 import { messageOf, SamerootError } from '../base/errors.ts';
 import type { World } from '../base/world.ts';
-import { pathProblem } from '../folder/paths.ts';
+import { pathOfKey, pathProblem } from '../folder/paths.ts';
 import type { ConflictsResult, ResolveResult, RestoreRequest, RestoreResult, TrashResult, WhyResult } from './answers.ts';
 import { authorsOf } from './authors.ts';
 import type { Body } from './body.ts';
@@ -42,12 +42,16 @@ export class Questions {
   async resolveConflict(key: string, keep: string, ifMatch: string | undefined): Promise<ResolveResult> {
     const { world } = this.#parts;
     const body = this.#parts.body();
-    const { replica, landing } = body;
+    const { replica, landing, folder } = body;
     // What is committed is shown in the end, whatever goes wrong now.
     const project = (keys: readonly Uint8Array[]): Promise<void> =>
       landing.project(keys).catch((error: unknown) => world.log.warn('paths can not be shown', { error: messageOf(error) }));
     const todoRows: ResolveParts['todoRows'] = (at, entry) => landing.todoRows(at, entry);
-    const parts = { replica, telling: this.#telling(body), todoRows, project };
+    const commit: ResolveParts['commit'] = (mutation) => {
+      const path = pathOfKey(mutation.key);
+      return path === undefined ? replica.commit([mutation]) : folder.commitAsShown(path, mutation);
+    };
+    const parts = { commit, telling: this.#telling(body), todoRows, project };
     return resolveConflict(parts, soundKey(key), keep, ifMatch);
   }
 

@@ -1,8 +1,10 @@
 /** The state of a node in one document: what `status` prints and HTTP returns. */
 import { toHex } from '../base/bytes.ts';
-import type { ErrorCode, SamerootError } from '../base/errors.ts';
+import { SamerootError, type ErrorCode } from '../base/errors.ts';
 import type { Clock } from '../base/world.ts';
 import type { Identity } from '../net/identity.ts';
+import type { Replica } from '../replica/replica.ts';
+import type { Session } from '../session/session.ts';
 import { diff } from '../tree/diff.ts';
 import type { Tree } from '../tree/page.ts';
 import { weighEntry } from '../entry/entry-codec.ts';
@@ -130,21 +132,31 @@ function linkStatus({ body, clock }: StatusParts, link: PeerLink | undefined): L
       lastAckSeconds: undefined,
     };
   }
-  const { replica } = body;
-  const theirs = session.inSync ? replica.head.tree : (replica.treeOf(session.peerRoot) ?? session.confirmed?.tree);
   return {
     connected: true,
     root: toHex(session.peerRoot),
     inSync: session.inSync,
-    behind: session.inSync ? { entries: 0, bytes: 0 } : behind(body, theirs),
+    behind: session.inSync ? { entries: 0, bytes: 0 } : behind(body, session),
     sentBytes: link.channel.sentBytes,
     receivedBytes: link.channel.receivedBytes,
     lastAckSeconds: link.lastAckMs === undefined ? undefined : (clock.monotonicMs() - link.lastAckMs) / 1_000,
   };
 }
 
-/** What the peer lacks of our head, counted against a tree that it is known to contain. */
-function behind({ replica }: Body, theirs: Tree | undefined): { entries: number; bytes: number } {
+/** What the peer lacks of our head. Where the database can not be read, that is not known: all of it may be. */
+function behind(body: Body, session: Session): { entries: number; bytes: number } {
+  const { replica } = body;
+  const { tree } = replica.head;
+  try {
+    return missingIn(replica, replica.treeOf(session.peerRoot) ?? session.confirmed?.tree);
+  } catch (error) {
+    if (!(error instanceof SamerootError)) throw error;
+    return { entries: tree.live, bytes: tree.bytes };
+  }
+}
+
+/** Counted against a tree that the peer is known to contain. */
+function missingIn(replica: Replica, theirs: Tree | undefined): { entries: number; bytes: number } {
   const { tree } = replica.head;
   if (theirs === undefined) return { entries: tree.live, bytes: tree.bytes };
   let entries = 0;

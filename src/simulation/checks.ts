@@ -4,7 +4,7 @@
  *
  * The names of the invariants are those of docs/ARCHITECTURE.md.
  */
-import { toHex, fromUtf8 } from '../base/bytes.ts';
+import { asBuffer, toHex, fromUtf8 } from '../base/bytes.ts';
 import { messageOf } from '../base/errors.ts';
 import { decodeEntry, weighEntry } from '../entry/entry-codec.ts';
 import { contains, type Entry } from '../entry/entry.ts';
@@ -17,7 +17,7 @@ import { build } from '../tree/build.ts';
 import { rootHash, type Tree } from '../tree/page.ts';
 import { Ranker } from '../tree/rank.ts';
 import { walk } from '../tree/walk.ts';
-import type { Model } from './model.ts';
+import { ownerOf, type Model } from './model.ts';
 import { SHARED_FOLDER, type Death, type SimHost } from './sim-host.ts';
 import type { Trace } from './trace.ts';
 import { numberOf, type SharedItem, type Users } from './users.ts';
@@ -83,19 +83,37 @@ export class Checks {
 
   /** What the root of a host does not cover yet may be lost with its power; here it is not, see `UserFiles`. */
   flushUncovered(host: SimHost): void {
+    const covered = this.#covered(host);
+    host.files.flushPending((path, file) =>
+      covered.has(`f/${path.slice(SHARED_FOLDER.length + 1)} ${this.#users.valueOf(host, file).value}`),
+    );
+  }
+
+  /** All that is in the folder is in the database: a backup of both is of one state. */
+  isTakenIn(host: SimHost): boolean {
+    const covered = this.#covered(host);
+    return this.#users.items(host).every(({ path, file }) => {
+      const { value } = this.#users.valueOf(host, file);
+      if (value === undefined) return file.kind === 'directory';
+      for (let at: string | undefined = path; at !== undefined; at = ownerOf(at)) if (covered.has(`f/${at} ${value}`)) return true;
+      return false;
+    });
+  }
+
+  /** `key value` of the files in its entries. */
+  #covered(host: SimHost): Set<string> {
     const covered = new Set<string>();
     const replica = this.replicaOf(host);
     if (replica !== undefined) {
       for (const [key, entry] of this.#entries(host, replica, replica.head.tree)) {
         for (const { value } of entry.versions) {
+          if (value.kind === 'symlink') covered.add(`${fromUtf8(key)} ->${asBuffer(value.target).toString()}`);
           if (value.kind !== 'file') continue;
           covered.add(`${fromUtf8(key)} #${this.#users.numbers.numberOf(toHex(value.content), replica.share)}:${value.mode.toString(8)}`);
         }
       }
     }
-    host.files.flushPending((path, file) =>
-      covered.has(`f/${path.slice(SHARED_FOLDER.length + 1)} ${this.#users.valueOf(host, file).value}`),
-    );
+    return covered;
   }
 
   #checkWhole(host: SimHost, path: string, file: SharedItem['file'], when: string): void {
@@ -127,7 +145,9 @@ export class Checks {
     if (theirs === undefined) return this.report('confirmed', `host ${peer.index} confirmed a root and has no database`);
     for (const [key, entry] of this.#entries(host, ours, tree)) {
       const there = theirs.entry(key);
-      if (contains(there, entry) || (there === undefined && entry.versions.every(({ value }) => !isLive(value)))) continue;
+      if (contains(there, entry)) continue;
+      // It was deleted since, and the tombstone dropped: everybody had seen it.
+      if (there === undefined && ours.entry(key)?.versions.some(({ value }) => isLive(value)) !== true) continue;
       this.report('confirmed', `host ${peer.index} confirmed root ${root.slice(0, 12)} of host ${host.index} and lacks ${fromUtf8(key)}`);
       return;
     }

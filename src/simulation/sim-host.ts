@@ -135,6 +135,9 @@ export class SimHost {
   evicted = false;
   #backup: { readonly disk: DiskSnapshot; readonly database: StoreSnapshot } | undefined;
 
+  /** How often it was put back from a backup. */
+  restores = 0;
+
   /** Of this very moment, as a snapshot of the file system would be. */
   backUp(): void {
     this.#backup = { disk: this.disk.snapshot(), database: this.database.snapshot() };
@@ -144,6 +147,7 @@ export class SimHost {
   restore(downMs: number): boolean {
     if (this.#backup === undefined) return false;
     this.crash('kill', downMs, 0);
+    this.restores++;
     this.disk.restore(this.#backup.disk);
     this.database.restore(this.#backup.database);
     return true;

@@ -258,7 +258,7 @@ class Simulation {
         this.#joinLater(host);
         break;
       case 'backup':
-        if (host.neverJoined || host.evicted || host.returning !== undefined) return;
+        if (host.neverJoined || host.evicted || host.returning !== undefined || !this.#checks.isTakenIn(host)) return;
         host.backUp();
         break;
       case 'restore':
@@ -299,12 +299,14 @@ class Simulation {
   async #barrier(host: SimHost): Promise<void> {
     const { node } = host;
     if (node === undefined) return;
+    const restores = this.#hosts.map((other) => other.restores);
     const { done, root, peers } = await node.wait({ timeoutMs: BARRIER_MS });
     if (!done || host.node !== node) return;
     this.#trace.tell(host.index, 'barrier', root.slice(0, 16));
     for (const { nodeId } of peers) {
       const peer = this.#hosts.find(({ identity }) => identity.nodeId === nodeId);
-      if (peer !== undefined) this.#checks.confirmed(host, root, peer);
+      // What it had confirmed may be gone with a restore, and that is what restoring means.
+      if (peer !== undefined && peer.restores === restores[peer.index]) this.#checks.confirmed(host, root, peer);
     }
   }
 

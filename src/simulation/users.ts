@@ -180,6 +180,8 @@ export class Users {
   #rename(host: SimHost, path: string, to: string): boolean {
     const there = this.#look(host, path);
     if (there === undefined || there === 'folder' || path === to || !this.#canHold(host, to)) return false;
+    // Under a new name it may be read again, and bytes that have rotted would pass for new ones.
+    if (this.#isRotten(host, there.file)) return false;
     const target = this.#look(host, to);
     // A value that was at a key once can not be told from itself when it comes back.
     if (target === 'folder' || this.#model.findShown(to, there.value) !== undefined) return false;
@@ -254,6 +256,10 @@ export class Users {
     // What is done on a host that is out of the share, or not back yet, counts for nothing there: it may be set aside.
     if (host.evicted || host.returning !== undefined) this.#model.doubtWrite(version);
     return version;
+  }
+
+  #isRotten(host: SimHost, file: SimFile): boolean {
+    return this.#rot.get(host)?.some(({ bytes }) => equalBytes(bytes, file.bytes)) === true;
   }
 
   hasRot(host: SimHost): boolean {

@@ -63,8 +63,7 @@ export class Load {
     const shown = shownOf(sums);
     for (const key of RECORD_KEYS) shown.set(recordPath(key), await this.#shownRecord(key));
     const verdict = this.#model.judge(shown);
-    const { lost, resurrected, strange } = verdict;
-    expect({ lost, resurrected, strange }).toEqual({ lost: [], resurrected: [], strange: [] });
+    expectSound(verdict);
     for (const host of this.#hosts) expect(await keysOfCopies(host)).toEqual([]);
     return verdict;
   }
@@ -84,6 +83,10 @@ export class Load {
     const [winner, ...siblings] = first!.sums;
     return { winner: winner!, others: siblings };
   }
+}
+
+export function expectSound({ lost, resurrected, strange, stories }: Verdict): void {
+  expect({ lost, resurrected, strange }, stories.join('\n')).toEqual({ lost: [], resurrected: [], strange: [] });
 }
 
 /** Conflict copies show versions of another key; none may become an entry of its own by itself. */

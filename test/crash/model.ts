@@ -17,7 +17,6 @@ interface Version {
   fate: 'alive' | 'perhaps' | 'gone';
   /** It was shown at the path itself when all was quiet. */
   settled: boolean;
-  readonly by: string;
 }
 
 /** What turned up at one path: the sum of the file itself, and those of its conflict copies. */
@@ -31,11 +30,15 @@ export interface Verdict {
   readonly resurrected: readonly string[];
   /** Bytes that nobody wrote there. */
   readonly strange: readonly string[];
+  /** What was done at the paths of all these. */
+  readonly stories: readonly string[];
   /** Versions that are shown, all in all. */
   readonly alive: number;
   /** Kept, although it was replaced: the node could not know. */
   readonly keptInDoubt: number;
 }
+
+const STORY_LINES = 30;
 
 const COPY_NAME = /^(.*)\.conflict-\d{8}T\d{6}Z-[0-9a-f]{8}(?:-[0-9a-f]+)?(\.[^./]*)?$/;
 
@@ -52,6 +55,8 @@ export function sumOf(bytes: Uint8Array): string {
 export class Model {
   readonly #paths = new Map<string, Map<string, Version>>();
   readonly #sums = new Set<string>();
+  /** What was done at a path, for who has to find out what went wrong there. */
+  readonly #stories = new Map<string, string[]>();
 
   /** These bytes are what some writer made, at any path. */
   isKnown(sum: string): boolean {
@@ -65,54 +70,73 @@ export class Model {
 
   /** Somebody put the bytes there, in the place of those that he `saw` there. */
   wrote(by: string, path: string, sum: string, saw: string | undefined): void {
+    this.#tell(path, `${by} wrote ${sum} over ${saw ?? 'nothing'}`);
     this.#replaced(path, saw);
-    this.#add(by, path, sum, 'alive');
+    this.#add(path, sum, 'alive');
   }
 
   /** Also of a conflict copy, whose version then goes from the path that it is a copy of. */
-  removed(path: string, saw: string): void {
+  removed(by: string, path: string, saw: string): void {
+    this.#tell(ownerOf(path) ?? path, `${by} removed ${saw}${ownerOf(path) === undefined ? '' : ', a copy'}`);
     this.#replaced(ownerOf(path) ?? path, saw);
   }
 
   /** A write through the API with the answer that it happened: the node itself knows what was seen. */
   put(by: string, path: string, sum: string, saw: readonly string[]): void {
+    this.#tell(path, `${by} put ${sum} over ${saw.join(' ')}`);
     for (const old of saw) this.#fate(path, old, 'gone');
-    this.#add(by, path, sum, 'alive');
+    this.#add(path, sum, 'alive');
   }
 
   /** One without an answer: it happened or not. */
   putPerhaps(by: string, path: string, sum: string, saw: readonly string[]): void {
+    this.#tell(path, `${by} perhaps put ${sum} over ${saw.join(' ')}`);
     for (const old of saw) this.#fate(path, old, 'perhaps');
-    this.#add(by, path, sum, 'perhaps');
+    this.#add(path, sum, 'perhaps');
   }
 
   /** All is quiet: compares with what is shown, which is what counts from now on. */
   judge(shown: ReadonlyMap<string, Shown>): Verdict {
-    const verdict = { lost: [] as string[], resurrected: [] as string[], strange: [] as string[], alive: 0, keptInDoubt: 0 };
-    for (const [path, { winner, others }] of shown) {
-      const versions = this.#paths.get(path);
-      for (const sum of [winner, ...others]) if (versions?.has(sum) !== true) verdict.strange.push(`${path} ${sum}`);
-    }
-    for (const [path, versions] of this.#paths) {
+    const verdict = {
+      lost: [] as string[],
+      resurrected: [] as string[],
+      strange: [] as string[],
+      stories: [] as string[],
+      alive: 0,
+      keptInDoubt: 0,
+    };
+    for (const path of new Set([...shown.keys(), ...this.#paths.keys()])) {
       const there = shown.get(path);
+      const sums = there === undefined ? [] : [there.winner, ...there.others];
+      const versions = this.#paths.get(path) ?? new Map<string, Version>();
+      const of = (list: string[], sum: string): void => {
+        list.push(`${path} ${sum}`);
+        verdict.stories.push(`${path} shows ${sums.join(' ')}\n  ${(this.#stories.get(path) ?? []).join('\n  ')}`);
+      };
+      for (const sum of sums) if (!versions.has(sum)) of(verdict.strange, sum);
       for (const [sum, version] of versions) {
-        const isShown = there !== undefined && (there.winner === sum || there.others.includes(sum));
-        const name = `${path} ${sum} by ${version.by}`;
-        if (!isShown && version.fate === 'alive') verdict.lost.push(name);
-        if (isShown && version.fate === 'gone') verdict.resurrected.push(name);
+        const isShown = sums.includes(sum);
+        if (!isShown && version.fate === 'alive') of(verdict.lost, sum);
+        if (isShown && version.fate === 'gone') of(verdict.resurrected, sum);
         if (isShown && version.fate === 'perhaps') verdict.keptInDoubt++;
         if (isShown) verdict.alive++;
         version.fate = isShown ? 'alive' : 'gone';
-        version.settled = isShown && there.winner === sum;
+        version.settled = isShown && there!.winner === sum;
       }
+      this.#tell(path, `at rest: ${sums.join(' ')}`);
     }
     return verdict;
   }
 
-  #add(by: string, path: string, sum: string, fate: Version['fate']): void {
+  #tell(path: string, what: string): void {
+    const story = [...(this.#stories.get(path) ?? []), `${new Date().toISOString().slice(14, 23)} ${what}`];
+    this.#stories.set(path, story.slice(-STORY_LINES));
+  }
+
+  #add(path: string, sum: string, fate: Version['fate']): void {
     if (this.has(path, sum)) throw new Error(`${path} had these bytes before`);
     const versions = this.#paths.get(path) ?? new Map<string, Version>();
-    this.#paths.set(path, versions.set(sum, { fate, settled: false, by }));
+    this.#paths.set(path, versions.set(sum, { fate, settled: false }));
     this.#sums.add(sum);
   }
 

@@ -266,7 +266,7 @@ export class Writer {
       const moved = this.#look(from);
       if (moved === undefined || model.has(to, moved.sum)) return;
       model.wrote(name, to, moved.sum, this.#look(to)?.sum);
-      model.removed(from, moved.sum);
+      model.removed(name, from, moved.sum);
       renameSync(join(host.folder, from), this.#absolute(to));
     });
   }
@@ -277,11 +277,11 @@ export class Writer {
   }
 
   async #discard(path: string): Promise<void> {
-    const { model, host } = this.#options;
+    const { model, name, host } = this.#options;
     await host.frozen(() => {
       const old = this.#look(path);
       if (old === undefined) return;
-      model.removed(path, old.sum);
+      model.removed(name, path, old.sum);
       rmSync(join(host.folder, path));
     });
   }

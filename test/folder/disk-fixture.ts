@@ -113,7 +113,19 @@ export class Fixture {
     this.staging = await Staging.open({ root, access, writeThread, clock, minFreeBytes }, await Materialiser.wantedContents(replica));
     this.trash = new Trash({ root, store, access, writeThread, clock, log: silentLog, maxBytes: undefined });
     const { staging, trash } = this;
-    this.materialiser = new Materialiser({ root, replica, staging, trash, gate, access, writeThread, clock, timers, log: silentLog, standing: this.standing });
+    this.materialiser = new Materialiser({
+      root,
+      replica,
+      staging,
+      trash,
+      gate,
+      access,
+      writeThread,
+      clock,
+      timers,
+      log: silentLog,
+      standing: this.standing,
+    });
   }
 
   /** As after a kill: `run` dies at its write number `writes` to the database, the disk stays as it is then. */

@@ -228,6 +228,29 @@ describe('a lost database', () => {
     expect(setAside(cluster, 'b')).toEqual([]);
   });
 
+  test('but not those that were dropped meanwhile', async () => {
+    await using cluster = new Cluster();
+    cluster.write('a', 'x.txt', 'common');
+    let [a, b] = await cluster.pair();
+    await converged(a, b);
+    const address = sameAddress(b);
+    await cluster.stop(b);
+    cluster.write('a', 'x.txt', 'a');
+    await a.api.scan();
+    cluster.write('b', 'x.txt', 'b');
+    b = await cluster.start('b', address);
+    const copy = Object.keys(await expectSame(a, b)).find((path) => path.includes('.conflict-'))!;
+    await cluster.stop(b);
+    loseDatabase(cluster, 'b');
+    rmSync(cluster.path('a', copy));
+    await a.api.scan();
+    // Only looks like one: it is a file of a user.
+    cluster.write('b', 'y.conflict-20261123T081502Z-0011223344556677-1.txt', 'of my own');
+    b = await repaired(cluster, 'b', address);
+    expect(Object.keys(await expectSame(a, b)).sort()).toEqual(['x.txt', 'y.conflict-20261123T081502Z-0011223344556677-1.txt']);
+    expect(setAside(cluster, 'b')).toEqual([copy]);
+  });
+
   test('an unknown folder goes to the quarantine as a whole where unknown files are set aside', async () => {
     await using cluster = new Cluster();
     cluster.write('a', 'd/x', 'x');

@@ -161,4 +161,27 @@ export const ENTRY_MUTANTS = [
     edits: [{ find: 'found ? rankOf(origin, rank, item) : this.#ranker.rank(key)', put: 'rankOf(origin, rank, item)' }],
     laws: ['test/tree/edit.test.ts'],
   },
+  {
+    name: 'settled-tombstone-taken-back',
+    file: 'src/entry/stable-cut.ts',
+    breaks: 'a tombstone that one host purged comes back from the next, for ever',
+    promise: '9 all roots become equal',
+    edits: [
+      { find: 'current === undefined && isSettled(incoming, cut) ? undefined : merge(current, incoming)', put: 'merge(current, incoming)' },
+    ],
+    laws: ['test/entry/stable-cut.test.ts'],
+  },
+  {
+    name: 'purge-takes-the-living',
+    file: 'src/entry/stable-cut.ts',
+    breaks: 'a version beside a tombstone is purged with it',
+    promise: '6 no version is lost',
+    edits: [
+      {
+        find: 'return entry.versions.every(({ value }) => !isLive(value));',
+        put: 'return entry.versions.some(({ value }) => !isLive(value));',
+      },
+    ],
+    laws: ['test/entry/stable-cut.test.ts', 'test/replica/tombstones.test.ts'],
+  },
 ];

@@ -49,8 +49,8 @@ export const FOLDER_MUTANTS = [
     promise: '6 no version is lost',
     edits: [
       {
-        find: 'return { entry: write(current, seen, dot,',
-        put: 'return { entry: write(current, current?.versions.map((version) => version.dot) ?? seen, dot,',
+        find: 'write(current, shown?.dots ?? (current === undefined ? [] : buriedDots(current)), dot,',
+        put: 'write(current, current?.versions.map((version) => version.dot) ?? [], dot,',
       },
     ],
     laws: INGEST_LAWS,
@@ -62,7 +62,7 @@ export const FOLDER_MUTANTS = [
     promise: '6 no version is lost',
     edits: [
       {
-        find: "return write(current, seen, author.dot(), author.stamp(), { kind: 'deleted' });",
+        find: "return write(current, placed.dots, author.dot(), author.stamp(), { kind: 'deleted' });",
         put: "return write(current, current.versions.map(({ dot }) => dot), author.dot(), author.stamp(), { kind: 'deleted' });",
       },
     ],
@@ -73,7 +73,7 @@ export const FOLDER_MUTANTS = [
     file: 'src/folder/ingest-commit.ts',
     breaks: 'to delete a conflict copy deletes the winner',
     promise: '6 no version is lost',
-    edits: [{ find: 'retire(current, copyDots(current, placed))),', put: 'retire(current, view(current).winner?.dots ?? [])),' }],
+    edits: [{ find: 'current : retire(current, placed.dots)),', put: 'current : retire(current, view(current).winner?.dots ?? [])),' }],
     laws: INGEST_LAWS,
   },
   {

@@ -168,4 +168,46 @@ export const PEER_MUTANTS = [
     ],
     laws: ['test/node/records.test.ts'],
   },
+  {
+    name: 'cut-without-those-away',
+    file: 'src/node/purge.ts',
+    breaks: 'tombstones go although a member that is away has not seen them, and it brings the file back',
+    promise: '8 nothing is resurrected',
+    edits: [
+      {
+        find: 'return session !== undefined && equalBytes(session.peerRoot, root);',
+        put: 'return session === undefined || equalBytes(session.peerRoot, root);',
+      },
+    ],
+    laws: ['test/node/purge.test.ts'],
+  },
+  {
+    name: 'cut-at-unlike-roots',
+    file: 'src/node/purge.ts',
+    breaks: 'tombstones go that a connected peer has not seen yet',
+    promise: '8 nothing is resurrected',
+    edits: [
+      {
+        find: 'return session !== undefined && equalBytes(session.peerRoot, root);',
+        put: 'return session !== undefined && root.length > 0;',
+      },
+    ],
+    laws: ['test/node/purge.test.ts'],
+  },
+  {
+    name: 'purge-before-peers-agree',
+    file: 'src/node/purge.ts',
+    breaks: 'tombstones go while older versions may be on their way from a peer',
+    promise: '8 nothing is resurrected',
+    edits: [{ find: 'return this.#owed && this.#notAdopted().length === 0;', put: 'return this.#owed;' }],
+    laws: ['test/node/purge.test.ts'],
+  },
+  {
+    name: 'rollback-not-seen',
+    file: 'src/node/incarnation.ts',
+    breaks: 'an older copy of the database goes on under the id of the newer one: two writes of one name, and one is dropped',
+    promise: '6 no version is lost',
+    edits: [{ find: 'if (!incarnation.isSame) {', put: 'if (incarnation === undefined) {' }],
+    laws: ['test/node/incarnation.test.ts'],
+  },
 ];

@@ -140,4 +140,20 @@ export const REPLICA_MUTANTS = [
     edits: [{ find: 'if (row !== undefined) trees.push(decodeTree(row));', put: 'if (row === undefined) trees.push(decodeTree(row!));' }],
     laws: ['test/replica/gc.test.ts'],
   },
+  {
+    name: 'births-after-a-purge',
+    file: 'src/replica/replica.ts',
+    breaks: 'a file that is put back after its tombstone was purged has the name of the write that was deleted, and goes again',
+    promise: '6 no version is lost',
+    edits: [{ find: 'births: this.#stable.sequences.size === 0,', put: 'births: this.#stable.sequences.size >= 0,' }],
+    laws: ['test/replica/tombstones.test.ts', 'test/node/purge.test.ts'],
+  },
+  {
+    name: 'purge-of-what-arrives',
+    file: 'src/replica/tombstones.ts',
+    breaks: 'a tombstone goes while an older version of its key is on its way into the tree',
+    promise: '8 nothing is resurrected',
+    edits: [{ find: 'if (isArriving(key) || replica.store', put: 'if (replica.store' }],
+    laws: ['test/replica/tombstones.test.ts'],
+  },
 ];
