@@ -8,5 +8,5 @@ Error.stackTraceLimit = 0;
 watchRejections();
 
 parentPort?.on('message', ({ seed, size }: { readonly seed: number; readonly size: HistorySize }) => {
-  void runHistory(historyOf(seed, size)).then((outcome) => parentPort?.postMessage(outcome));
+  void runHistory(historyOf(seed, size)).then((outcome) => parentPort?.postMessage(outcome, []));
 });

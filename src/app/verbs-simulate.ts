@@ -171,7 +171,7 @@ function ask(worker: Worker, seed: number, size: HistorySize): Promise<Outcome> 
       reject(new SamerootError('INTERNAL', `seed ${seedText(seed)}: ${messageOf(error)}`, { cause: error }));
     worker.removeAllListeners('error').once('error', failed);
     worker.once('message', resolve);
-    worker.postMessage({ seed, size });
+    worker.postMessage({ seed, size }, []);
   });
 }
 

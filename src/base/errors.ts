@@ -29,7 +29,8 @@ export const ERROR_ADVICE = {
   NO_DAEMON: 'start it with `sameroot start FOLDER`',
   PORT_IN_USE: 'choose another with --listen or --http, or stop the program that uses it',
   DATABASE_IN_USE: 'another sameroot process has this folder open; stop it first, or talk to it with `sameroot status`',
-  DATABASE_DAMAGED: 'the files in the folder are untouched: run `sameroot repair FOLDER`, which rebuilds the database from them and from the peers',
+  DATABASE_DAMAGED:
+    'the files in the folder are untouched: run `sameroot repair FOLDER`, which rebuilds the database from them and from the peers',
   DATABASE_MISSING: 'put .sameroot/db back, or run `sameroot repair FOLDER`; remove .sameroot to share the folder anew',
   REPLICA_ROLLED_BACK: 'the disk was put back to an older state: run `sameroot repair FOLDER`',
   DATABASE_FORMAT: 'the database was written by another version of sameroot; use that version',

@@ -263,7 +263,10 @@ export class Materialiser {
 
   async #apply(plan: Plan, name: string): Promise<BatchResult> {
     const { root, trash, staging, writeThread } = this.#options;
-    const removals = plan.removals.map(({ operation }) => ({ ...operation, mayBeGone: operation.mayBeGone || this.#isUnsure(operation.path) }));
+    const removals = plan.removals.map(({ operation }) => ({
+      ...operation,
+      mayBeGone: operation.mayBeGone || this.#isUnsure(operation.path),
+    }));
     const placements = plan.placements.map(({ operation }) => operation);
     const touches = plan.touches.map(({ operation }) => operation);
     const checks = plan.refreshes.map(({ operation }) => operation);

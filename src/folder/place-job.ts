@@ -21,7 +21,19 @@ import { IntoTrash, QUARANTINE_FOLDER, sameFile, TRASH_FOLDER, type Trashed } fr
 import { ioCode } from './io-error.ts';
 import { Parents, type ParentFault } from './parents.ts';
 import { parentPath } from './paths.ts';
-import type { Batch, BatchResult, Check, Known, Outcome, Placement, Removal, Touch, Wanted, WantedFile, WantedLink } from './place-batch.ts';
+import type {
+  Batch,
+  BatchResult,
+  Check,
+  Known,
+  Outcome,
+  Placement,
+  Removal,
+  Touch,
+  Wanted,
+  WantedFile,
+  WantedLink,
+} from './place-batch.ts';
 import { readNotes, writeNotes, type PlaceNote, type PlaceNotes } from './place-notes.ts';
 import { sameStat, type DiskStat } from './placed.ts';
 

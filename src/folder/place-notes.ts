@@ -34,6 +34,8 @@ export interface PlaceNotes {
   readonly notes: readonly PlaceNote[];
 }
 
+const NONE: PlaceNotes = { batch: '', notes: [] };
+
 type Line = readonly [temporary: string, path: string, row: string];
 
 const NO_LINKS: ReadonlySet<string | undefined> = new Set(['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EINVAL', 'ENAMETOOLONG']);
@@ -90,13 +92,19 @@ export function readNotes(disk: Disk, tmp: string): PlaceNotes | undefined {
   for (let index = 0; ; index++) {
     const link = join(tmp, linkName(index));
     if (lstatOrNothing(disk, link)?.isSymbolicLink() !== true) return found;
-    const { batch, notes } = parse(Buffer.from(disk.readlink(link)).toString());
+    const { batch, notes } = parse(Buffer.from(disk.readlink(link)).toString()) ?? NONE;
     const shown = notes.filter(({ temporary }) => lstatOrNothing(disk, join(tmp, temporary)) === undefined);
     found = { batch, notes: [...(found?.notes ?? []), ...shown] };
   }
 }
 
-function parse(text: string): PlaceNotes {
-  const [batch, ...lines] = JSON.parse(text) as [string, ...Line[]];
-  return { batch, notes: lines.map(([temporary, path, row]) => ({ temporary, path, row: Buffer.from(row, 'base64') })) };
+/** `undefined` for a text that is none of ours. */
+function parse(text: string): PlaceNotes | undefined {
+  try {
+    const [batch, ...lines] = JSON.parse(text) as [string, ...Line[]];
+    return { batch, notes: lines.map(([temporary, path, row]) => ({ temporary, path, row: Buffer.from(row, 'base64') })) };
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof TypeError) return undefined;
+    throw error;
+  }
 }

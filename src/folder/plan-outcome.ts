@@ -27,6 +27,9 @@ export function outcomesByPath(plan: Plan, result: BatchResult): Map<string, Out
 export function rowsOf(plan: Plan, result: BatchResult, trash: Trash): Operation[] {
   const rows: Operation[] = [];
   const removed = new Set<string>();
+  const withCopies = ownersOfCopies(plan, result);
+  const shown = (pathPlan: PathPlan, previous: Placed | undefined, stat: DiskStat): Operation[] =>
+    shownRows(pathPlan, previous, stat, withCopies.delete(pathPlan.path));
   const keepTrash = (path: string, row: Placed | undefined, outcome: Outcome): void => {
     if (outcome.status === 'done' && outcome.trashed !== undefined && row?.content !== undefined) {
       const aside = isAside(outcome.trashed.path);
@@ -46,24 +49,31 @@ export function rowsOf(plan: Plan, result: BatchResult, trash: Trash): Operation
     const outcome = result.placements[at]!;
     const previous = removed.has(pathPlan.path) ? undefined : pathPlan.row;
     keepTrash(pathPlan.path, previous, outcome);
-    if (outcome.status === 'done') rows.push(...shownRows(pathPlan, previous, outcome.stat!));
+    if (outcome.status === 'done') rows.push(...shown(pathPlan, previous, outcome.stat!));
   }
   for (const [at, { plan: pathPlan }] of plan.touches.entries()) {
     const outcome = result.touches[at]!;
-    if (outcome.status === 'done') rows.push(...shownRows(pathPlan, pathPlan.row, outcome.stat!));
+    if (outcome.status === 'done') rows.push(...shown(pathPlan, pathPlan.row, outcome.stat!));
   }
   for (const [at, { plan: pathPlan }] of plan.refreshes.entries()) {
-    if (result.checks[at]!.status === 'left') rows.push(...shownRows(pathPlan, pathPlan.row, pathPlan.row!.stat));
+    if (result.checks[at]!.status === 'left') rows.push(...shown(pathPlan, pathPlan.row, pathPlan.row!.stat));
   }
   for (const pathPlan of plan.left) rows.push(...stayRows(pathPlan));
+  for (const owner of withCopies) {
+    const row = plan.paths.get(owner)?.row;
+    if (row?.copies === false && row.owner === owner && !removed.has(owner)) rows.push(...placeRows(owner, { ...row, copies: true }, row));
+  }
   return rows;
 }
 
-/** What the row of a placed file or link is going to say, as far as that is known before; folders need no note. */
+/**
+ * What the row of a placed file or link is going to say, as far as that is known before; folders need no note. Copies may
+ * be left: they are looked for.
+ */
 export function rowToCome({ path, wish }: PathPlan, want: Wanted): Uint8Array | undefined {
   if (want.kind === 'directory') return undefined;
   const { bytes, mtimeMs, mode, inodes } = want.kind === 'file' ? want : LINK;
-  return encodePlaced(path, shownAs(wish!, { inode: inodes.at(-1) ?? 0, bytes, mtimeMs, ctimeMs: 0, mode }));
+  return encodePlaced(path, shownAs({ ...wish!, copies: true }, { inode: inodes.at(-1) ?? 0, bytes, mtimeMs, ctimeMs: 0, mode }));
 }
 
 function shownAs({ value, owner, dots, copies }: Wish, stat: DiskStat): Placed {
@@ -72,8 +82,15 @@ function shownAs({ value, owner, dots, copies }: Wish, stat: DiskStat): Placed {
   return { kind: value.kind, stat, content, target, owner, dots, copies };
 }
 
-function shownRows({ path, wish }: PathPlan, previous: Placed | undefined, stat: DiskStat): Operation[] {
-  const placed = shownAs(wish!, stat);
+/** Whose conflict copies lie on the disk after this batch, as far as it has to do with them: their rows must say so, or nobody looks for them. */
+function ownersOfCopies(plan: Plan, result: BatchResult): Set<string> {
+  const left = plan.removals.filter(({ plan: { path, row } }, at) => row!.owner !== path && result.removals[at]!.status !== 'done');
+  const come = plan.placements.filter(({ plan: { path, wish } }, at) => wish!.owner !== path && result.placements[at]!.status === 'done');
+  return new Set([...left.map(({ plan: { row } }) => row!.owner), ...come.map(({ plan: { wish } }) => wish!.owner)]);
+}
+
+function shownRows({ path, wish }: PathPlan, previous: Placed | undefined, stat: DiskStat, hasLeftCopies: boolean): Operation[] {
+  const placed = shownAs(hasLeftCopies ? { ...wish!, copies: true } : wish!, stat);
   const { content } = placed;
   const rows = placeRows(path, placed, previous);
   const isNew = content !== undefined && (previous?.content === undefined || !equalBytes(previous.content, content));

@@ -287,7 +287,8 @@ export class Planner {
       const was = row === undefined || removed ? undefined : { kind: row.kind, stat: row.stat };
       const setAside = row !== undefined && isWithheld(row);
       const { value } = wish!;
-      if (value.kind === 'directory') return { plan, operation: { path, was, want: { ...value, implied: wish!.implied }, setAside, row: undefined } };
+      if (value.kind === 'directory')
+        return { plan, operation: { path, was, want: { ...value, implied: wish!.implied }, setAside, row: undefined } };
       if (value.kind === 'symlink') return { plan, operation: { path, was, want: value, setAside, row: undefined } };
       const staged = value.bytes === 0 ? undefined : this.#staging.placeable(value.content);
       const source = vanishing.get(byteKey(value.content));

@@ -14,7 +14,18 @@ import { hash } from '../content/hash.ts';
 import { DiskFloor } from './disk-floor.ts';
 import { diskStat, lstatExisting, lstatOrNothing } from './disk-stat.ts';
 import { OPEN, type Disk } from './disk.ts';
-import { flushNames, openSource, OWNER_ONLY, readFully, readSmall, removeFile, scratch, tryToRemove, writeFile, writeFully } from './file-io.ts';
+import {
+  flushNames,
+  openSource,
+  OWNER_ONLY,
+  readFully,
+  readSmall,
+  removeFile,
+  scratch,
+  tryToRemove,
+  writeFile,
+  writeFully,
+} from './file-io.ts';
 import { asIoError } from './io-error.ts';
 
 /** Item i: 32 bytes at 32 i of `hashes`, and a row of numbers in `spans` whose meaning the job says. Flat, because a message of flat arrays is copied 20 times faster than one of objects. */

@@ -17,7 +17,8 @@ export async function createInvite(
   store: Store,
   replica: Replica,
   inviter: { readonly nodeId: string; readonly address: string },
-  time: { readonly nowMs: number; readonly expiresMs: number },
+  /** `madeMs`: not by the clock alone, but later than each eviction that is known here. */
+  time: { readonly nowMs: number; readonly madeMs: number; readonly expiresMs: number },
   random: Random,
 ): Promise<Invite> {
   const expiresMs = Math.floor(time.nowMs + time.expiresMs);
@@ -29,7 +30,7 @@ export async function createInvite(
     expiresMs,
   };
   const invitation = makeInvitation(offer, random);
-  const value = new ByteWriter(64).u48(expiresMs).raw(invitation.secret).finish();
+  const value = new ByteWriter(64).u48(expiresMs).u48(Math.floor(time.madeMs)).raw(invitation.secret).finish();
   const put: Operation = { type: 'put', key: keyspace.invitationKey(invitationId(invitation.secret)), value };
   await store.write([...(await expired(store, time.nowMs)), put], { durable: true });
   const token = encodeToken(invitation);
@@ -40,13 +41,29 @@ export async function createInvite(
 /** A refusal, or undefined: the joiner holds an invitation of ours, on this very channel. */
 export function checkJoin(store: Store, join: MessageOf<'join'>, channel: Channel, ownId: string, nowMs: number): ErrorCode | undefined {
   if (fingerprintOf(join.publicKey) !== join.nodeId || channel.remoteId !== join.nodeId) return 'NOT_INVITED';
-  const row = store.get(keyspace.invitationKey(join.invitation));
-  if (row === undefined) return 'NOT_INVITED';
-  const reader = new ByteReader(row);
-  const expiresMs = reader.u48();
-  const secret = reader.raw(SECRET_BYTES);
+  const found = readInvite(store, join.invitation);
+  if (found === undefined) return 'NOT_INVITED';
+  const { secret, expiresMs } = found;
   if (!checkJoinProof(secret, channel.exporter(), join.nodeId, ownId, join.proof)) return 'NOT_INVITED';
   return nowMs > expiresMs ? 'TOKEN_EXPIRED' : undefined;
+}
+
+/** When an invitation of ours was made; undefined where it is none. */
+export function inviteMadeMs(store: Store, invitation: string): number | undefined {
+  return readInvite(store, invitation)?.madeMs;
+}
+
+interface StoredInvite {
+  readonly expiresMs: number;
+  readonly madeMs: number;
+  readonly secret: Uint8Array;
+}
+
+function readInvite(store: Store, invitation: string): StoredInvite | undefined {
+  const row = store.get(keyspace.invitationKey(invitation));
+  if (row === undefined) return undefined;
+  const reader = new ByteReader(row);
+  return { expiresMs: reader.u48(), madeMs: reader.u48(), secret: reader.raw(SECRET_BYTES) };
 }
 
 async function expired(store: Store, nowMs: number): Promise<Operation[]> {

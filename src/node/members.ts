@@ -28,8 +28,8 @@ export interface Member {
   readonly role: number;
   readonly joinedMs: number;
   readonly evicted: boolean;
-  /** It was evicted once, and invited anew. */
-  readonly readmitted: boolean;
+  /** Since when it is evicted, or admitted again; undefined: it was never evicted. Milliseconds since 1970. */
+  readonly standingMs: number | undefined;
 }
 
 const FORMAT = 1;
@@ -150,6 +150,10 @@ function compareStandings(a: Standing, b: Standing): number {
   return a.sinceMs - b.sinceMs || Number(a.evicted) - Number(b.evicted);
 }
 
+function isOut(standing: Standing | undefined, atMs: number): boolean {
+  return standing?.evicted === true && atMs >= standing.sinceMs;
+}
+
 /** Undefined where it is not one of this version's format: it stays in the tree and counts for nothing here. */
 function readRecord(key: Uint8Array, value: Value): MemberRecord | undefined {
   if (value.kind !== 'record') return undefined;
@@ -171,7 +175,7 @@ export class Members {
   readonly #records = new Map<string, MemberRecord>();
   /** Keys, bytes and signatures that were found to belong together. */
   readonly #verified = new Set<string>();
-  /** All that are told of a member, by versions of its record that were written at the same time. */
+  /** All that are told of a member, by versions of its record that were written at the same time; in the order of time. */
   readonly #standings = new Map<string, readonly Standing[]>();
   #valid = new Map<string, Member>();
   /** Keys trusted before their record arrives: the inviter's, and hosts that proved an invitation to us. */
@@ -220,14 +224,28 @@ export class Members {
     this.#pins.add(nodeId);
   }
 
-  /** Makes a key a member, on this node's word, also one that was evicted. Says nothing where it is one already. */
+  /** Later than every standing that is known here, whatever the clocks say. */
+  laterMs(nowMs: number): number {
+    return Math.max(nowMs, ...[...this.#standings.values()].flat().map(({ sinceMs }) => sinceMs + 1));
+  }
+
+  /**
+   * Lets in the holder of an invitation that was made at `invitedMs`. One that is a member already comes without its tree: it
+   * may have been evicted, and this node not have heard of it yet. So that it is admitted again is written in any case, once
+   * for an invitation; which of the two holds is then for their times to say.
+   */
+  async admit(publicKey: Uint8Array, about: Parameters<Members['introduce']>[1], invitedMs: number): Promise<void> {
+    const known = this.#valid.get(fingerprintOf(publicKey));
+    if (known === undefined) await this.introduce(publicKey, { ...about, joinedMs: Math.max(about.joinedMs, invitedMs) });
+    else if (known.evicted || (known.standingMs ?? known.joinedMs) < invitedMs) {
+      await this.#stand(known.nodeId, false, Math.max(about.joinedMs, invitedMs));
+    }
+  }
+
+  /** Makes a key a member, on this node's word. Says nothing where it is one already, or was. */
   async introduce(publicKey: Uint8Array, about: { name: string; address: string; role: number; joinedMs: number }): Promise<void> {
     const nodeId = fingerprintOf(publicKey);
-    const known = this.#valid.get(nodeId);
-    if (known !== undefined) {
-      if (known.evicted) await this.#stand(nodeId, false, about.joinedMs);
-      return;
-    }
+    if (this.#valid.has(nodeId)) return;
     const signer = this.#identity.nodeId;
     const introduction = { publicKey, role: about.role, joinedMs: about.joinedMs, signer };
     const description = { name: about.name, address: about.address, signer };
@@ -241,13 +259,20 @@ export class Members {
 
   /** A member takes part no more, on this node's word. */
   async evict(nodeId: string, nowMs: number): Promise<void> {
-    if (this.#valid.get(nodeId)?.evicted === false) await this.#stand(nodeId, true, nowMs);
+    if (this.#valid.get(nodeId)?.evicted === false) await this.#stand(nodeId, true, Math.max(nowMs, this.#signedMs(nodeId) + 1));
+  }
+
+  /** When the newest was signed that this member is known to have signed, by its own clock: it was none that was evicted. */
+  #signedMs(nodeId: string): number {
+    const introduced = [...this.#records.values()].flatMap(({ introduction }) => ({ ...introduction, sinceMs: introduction.joinedMs }));
+    const signed = [...introduced, ...[...this.#standings.values()].flat()].filter(({ signer }) => signer === nodeId);
+    return Math.max(0, ...signed.map(({ sinceMs }) => sinceMs));
   }
 
   async #stand(nodeId: string, evicted: boolean, nowMs: number): Promise<void> {
     const record = this.#records.get(nodeId)!;
     // Later than the one before, whatever the clocks say.
-    const sinceMs = Math.max(nowMs, ...this.#standings.get(nodeId)!.map((standing) => standing.sinceMs + 1));
+    const sinceMs = Math.max(nowMs, (this.#standings.get(nodeId)!.at(-1)?.sinceMs ?? 0) + 1);
     const standing = { evicted, sinceMs, signer: this.#identity.nodeId };
     await this.#put({ ...record, standing: { ...standing, signature: this.#identity.sign(standingBytes(nodeId, standing)) } });
   }
@@ -283,11 +308,10 @@ export class Members {
     const records = [winner, ...others].flatMap(({ version }) => readRecord(key, version.value) ?? []);
     const [record] = records;
     if (record === undefined) return;
-    this.#records.set(record.nodeId, record);
-    this.#standings.set(
-      record.nodeId,
-      records.flatMap(({ standing }) => standing ?? []),
-    );
+    const standings = records.flatMap(({ standing }) => standing ?? []).sort(compareStandings);
+    // What is written next takes the place of all versions, and has room for one standing: the last, or it would be lost.
+    this.#records.set(record.nodeId, { ...record, standing: standings.at(-1) });
+    this.#standings.set(record.nodeId, standings);
   }
 
   /**
@@ -296,17 +320,16 @@ export class Members {
    */
   #refresh(): void {
     let introduced = this.#introduced(new Map());
-    let evictions = this.#evictions(introduced);
-    introduced = this.#introduced(evictions);
-    evictions = this.#evictions(introduced);
-    introduced = this.#introduced(evictions);
+    let standings = this.#sound(introduced);
+    introduced = this.#introduced(standings);
+    standings = this.#sound(introduced);
+    introduced = this.#introduced(standings);
     this.#valid = new Map(
       [...introduced].map((nodeId) => {
         const { introduction, description } = this.#records.get(nodeId)!;
         const { publicKey, role, joinedMs } = introduction;
-        const evicted = evictions.has(nodeId);
-        const readmitted = !evicted && this.#standings.get(nodeId)!.some((standing) => !standing.evicted);
-        return [nodeId, { nodeId, publicKey, role, joinedMs, evicted, readmitted, ...this.#describe(nodeId, introduction, description) }];
+        const { evicted = false, sinceMs: standingMs } = standings.get(nodeId) ?? {};
+        return [nodeId, { nodeId, publicKey, role, joinedMs, evicted, standingMs, ...this.#describe(nodeId, introduction, description) }];
       }),
     );
   }
@@ -322,7 +345,7 @@ export class Members {
   }
 
   /** Those who were introduced by one who was, starting from the founder; not by one who was evicted by then. */
-  #introduced(evictions: ReadonlyMap<string, number>): Set<string> {
+  #introduced(standings: ReadonlyMap<string, Standing>): Set<string> {
     const founder = this.#replica.share.founder;
     const introduced = new Set<string>();
     for (let grown = true; grown;) {
@@ -331,7 +354,7 @@ export class Members {
         const { signer, joinedMs, signature } = introduction;
         if (introduced.has(nodeId)) continue;
         const first = nodeId === founder && signer === founder;
-        if (!first && (!introduced.has(signer) || joinedMs >= (evictions.get(signer) ?? Number.POSITIVE_INFINITY))) continue;
+        if (!first && (!introduced.has(signer) || isOut(standings.get(signer), joinedMs))) continue;
         const key = this.#records.get(signer)?.introduction.publicKey;
         if (key === undefined || !this.#signed(key, introductionBytes(introduction), signature)) continue;
         introduced.add(nodeId);
@@ -341,20 +364,19 @@ export class Members {
     return introduced;
   }
 
-  /** Since when who is evicted. In the order of time: of two that evict each other the first one does. */
-  #evictions(introduced: ReadonlySet<string>): Map<string, number> {
+  /** The last standing of each that was signed by one who could. In the order of time: of two that evict each other the first one does. */
+  #sound(introduced: ReadonlySet<string>): Map<string, Standing> {
     const standings = [...introduced].flatMap((nodeId) => this.#standings.get(nodeId)!.map((standing) => ({ nodeId, ...standing })));
     standings.sort((a, b) => compareStandings(a, b) || (a.nodeId < b.nodeId ? -1 : 1));
-    const evictions = new Map<string, number>();
+    const last = new Map<string, Standing>();
     for (const standing of standings) {
-      const { nodeId, evicted, sinceMs, signer, signature } = standing;
+      const { nodeId, sinceMs, signer, signature } = standing;
       const key = introduced.has(signer) ? this.#records.get(signer)?.introduction.publicKey : undefined;
-      if (key === undefined || signer === nodeId || evictions.has(signer)) continue;
+      if (key === undefined || signer === nodeId || isOut(last.get(signer), sinceMs)) continue;
       if (!this.#signed(key, standingBytes(nodeId, standing), signature)) continue;
-      if (evicted) evictions.set(nodeId, sinceMs);
-      else evictions.delete(nodeId);
+      last.set(nodeId, standing);
     }
-    return evictions;
+    return last;
   }
 
   /** A description counts if the member itself or its introducer signed it. */

@@ -2,7 +2,7 @@
  * How this node becomes and stays a member: the invitation that it holds, the keys that it trusts, the invitations of
  * others that it checks, and the address that it tells.
  */
-import { SamerootError, type ErrorCode } from '../base/errors.ts';
+import { SamerootError } from '../base/errors.ts';
 import { HASH_BYTES, NAME_TEXT_BYTES_MAX } from '../base/limits.ts';
 import type { World } from '../base/world.ts';
 import type { Identity } from '../net/identity.ts';
@@ -13,8 +13,8 @@ import * as keyspace from '../store/keyspace.ts';
 import type { Store } from '../store/store.ts';
 import type { Refusal } from '../session/handshake.ts';
 import type { MessageOf } from '../wire/messages.ts';
-import { checkJoin } from './invites.ts';
-import type { Members } from './members.ts';
+import { checkJoin, inviteMadeMs } from './invites.ts';
+import type { Member, Members } from './members.ts';
 import type { NodeOptions } from './node-api.ts';
 import { formatAddress, parseAddress } from './peers.ts';
 
@@ -112,8 +112,9 @@ export class Membership {
 
   /** Why a host that greets may not take part. In plain text on loopback everyone may who was not evicted. */
   refusalOf(nodeId: string): Refusal | undefined {
-    if (this.#members?.isEvicted(nodeId) === true) return 'EVICTED';
-    return this.#options.insecure || this.trusts(nodeId) ? undefined : 'NOT_INVITED';
+    const member = this.#members?.get(nodeId);
+    if (member?.evicted === true) return evictionOf(member);
+    return this.#options.insecure || this.trusts(nodeId) ? undefined : { code: 'NOT_INVITED' };
   }
 
   /**
@@ -144,13 +145,15 @@ export class Membership {
   }
 
   /**
-   * Is a refusal with `EVICTED` to be believed? Only a member's that we dialed; and not by a node that was admitted again, or
-   * holds an invitation for that: then the peer has not heard of it yet.
+   * Is a refusal with `EVICTED` to be believed? Only a member's that we dialed; and not where this node was admitted again
+   * later than that, or comes with an invitation of another member to be so: then the peer has not heard of it yet.
    */
-  believesEviction(channel: Channel): boolean {
-    const trusted = channel.remoteId === undefined ? this.#options.insecure : this.trusts(channel.remoteId);
+  believesEviction({ remoteId, dialed }: Channel, sinceMs: number | undefined): boolean {
+    const trusted = remoteId === undefined ? this.#options.insecure : this.trusts(remoteId);
+    if (!dialed || !trusted) return false;
     const own = this.#members?.get(this.#identity.nodeId);
-    return channel.dialed && trusted && (own === undefined ? this.#invitation === undefined : !own.readmitted);
+    if (own === undefined) return this.#invitation === undefined || this.#invitation.inviterId === remoteId;
+    return own.standingMs === undefined || sinceMs === undefined || sinceMs >= own.standingMs;
   }
 
   /** May the host at the other end of a connection of ours be talked to? */
@@ -174,10 +177,19 @@ export class Membership {
   }
 
   /** A refusal, or undefined. */
-  admit(join: MessageOf<'join'>, channel: Channel): ErrorCode | undefined {
+  admit(join: MessageOf<'join'>, channel: Channel): Refusal | undefined {
     if (this.#options.insecure) return undefined;
-    if (this.#members === undefined) return 'NOT_INVITED';
-    return checkJoin(this.#store, join, channel, this.#identity.nodeId, this.#world.clock.wallMs());
+    if (this.#members === undefined) return { code: 'NOT_INVITED' };
+    const code = checkJoin(this.#store, join, channel, this.#identity.nodeId, this.#world.clock.wallMs());
+    if (code !== undefined) return { code };
+    const member = this.#members.get(join.nodeId);
+    // An eviction ends the invitations that were given out before.
+    return member?.evicted === true && member.standingMs! >= this.#invitedMs(join) ? evictionOf(member) : undefined;
+  }
+
+  /** Over plain text there are no invitations. */
+  #invitedMs({ invitation }: MessageOf<'join'>): number {
+    return inviteMadeMs(this.#store, invitation) ?? 0;
   }
 
   /** Makes a host that proved its invitation a member. */
@@ -185,7 +197,8 @@ export class Membership {
     await this.pin(join.nodeId);
     const host = parseAddress(channel.remoteAddress)?.host;
     const address = host === undefined || join.listenPort === 0 ? '' : formatAddress({ host, port: join.listenPort });
-    await this.#members!.introduce(join.publicKey, { name: join.name, address, role: 0, joinedMs: this.#world.clock.wallMs() });
+    const about = { name: join.name, address, role: 0, joinedMs: this.#world.clock.wallMs() };
+    await this.#members!.admit(join.publicKey, about, this.#invitedMs(join));
     this.#world.log.info('a host joined', { name: join.name, nodeId: join.nodeId.slice(0, 8), address });
   }
 
@@ -216,6 +229,10 @@ export class Membership {
   #advertised(): string {
     return this.#options.advertise ? this.address : '';
   }
+}
+
+function evictionOf({ standingMs }: Member): Refusal {
+  return { code: 'EVICTED', sinceMs: standingMs! };
 }
 
 function isWildcard(host: string): boolean {

@@ -307,13 +307,13 @@ class RunningNode implements NodeApi {
     if (this.#membership.isEvicted) void this.#evicted();
     for (const nodeId of this.#peers.links.keys()) {
       const refusal = this.#membership.refusalOf(nodeId);
-      if (refusal !== undefined) this.#peers.drop(nodeId, new SamerootError(refusal, 'the peer is no member of the share any more'));
+      if (refusal !== undefined) this.#peers.drop(nodeId, new SamerootError(refusal.code, 'the peer is no member of the share any more'));
     }
   }
 
   /** A peer said that it will not talk to us. */
-  #refused(link: PeerLink, error: SamerootError): void {
-    if (error.code === 'EVICTED' && this.#membership.believesEviction(link.channel)) void this.#evicted();
+  #refused(link: PeerLink, error: SamerootError, sinceMs: number | undefined): void {
+    if (error.code === 'EVICTED' && this.#membership.believesEviction(link.channel, sinceMs)) void this.#evicted();
   }
 
   /** This host is a member no more: it talks to nobody, and its folder stays as it is. */
@@ -385,7 +385,7 @@ class RunningNode implements NodeApi {
       contains: (link, root) => this.#contains(link, root),
       confirmed: (link, root) => this.#confirmed(link, root),
       stable: (_link, cut) => this.#heardCut(cut),
-      refused: (link, error) => this.#refused(link, error),
+      refused: (link, error, sinceMs) => this.#refused(link, error, sinceMs),
       walked: (link, messages) => this.#log.debug('walk complete', { peer: link.nodeId?.slice(0, 8), messages }),
       makeServer: (link) =>
         new PeerServer(link.channel, { read: (content, wanted) => this.#readContent(content, wanted) }, this.#body!.fetcher.listPage),
@@ -645,10 +645,11 @@ class RunningNode implements NodeApi {
   }
 
   async invite({ expiresMs }: { readonly expiresMs: number }): Promise<Invite> {
-    const { replica } = this.#require();
+    const { replica, members } = this.#require();
     const { clock, random } = this.#world;
+    const nowMs = clock.wallMs();
     const inviter = { nodeId: this.#identity.nodeId, address: this.#membership.address };
-    return createInvite(this.#store, replica, inviter, { nowMs: clock.wallMs(), expiresMs }, random);
+    return createInvite(this.#store, replica, inviter, { nowMs, madeMs: members.laterMs(nowMs), expiresMs }, random);
   }
 
   async answerDeletes(answer: 'accept' | 'restore'): Promise<{ readonly paths: number }> {

@@ -42,8 +42,8 @@ export interface LinkHost {
   confirmed(link: PeerLink, root: Uint8Array): void;
   /** The peer goes by this stable cut. */
   stable(link: PeerLink, cut: StableCut): void;
-  /** The peer will not talk to this host. */
-  refused(link: PeerLink, error: SamerootError): void;
+  /** The peer will not talk to this host; `sinceMs`: since when it is evicted, as the peer knows it. */
+  refused(link: PeerLink, error: SamerootError, sinceMs: number | undefined): void;
   walked(link: PeerLink, messages: number): void;
   makeServer(link: PeerLink): PeerServer;
   /** The peer told another root than before. */
@@ -193,8 +193,11 @@ export class PeerLink {
           this.#admission = this.#host.joined(effect.join, this.channel);
           break;
         case 'fail':
-          if (effect.refusal !== undefined) this.send({ type: 'refuse', code: effect.refusal });
-          else this.#host.refused(this, effect.error);
+          this.send({ type: 'refuse', code: effect.refusal.code, sinceMs: effect.refusal.sinceMs });
+          this.fail(effect.error);
+          break;
+        case 'refused':
+          this.#host.refused(this, effect.error, effect.sinceMs);
           this.fail(effect.error);
           break;
         case 'done':

@@ -13,7 +13,12 @@ import { PROTOCOL_VERSION, type Message, type MessageOf } from '../wire/messages
 
 export type Hello = MessageOf<'hello'>;
 
-export type Refusal = Extract<ErrorCode, 'NOT_INVITED' | 'EVICTED'>;
+/** What somebody is told who may not take part. */
+export interface Refusal {
+  readonly code: ErrorCode;
+  /** Of an eviction: since when, milliseconds since 1970. */
+  readonly sinceMs?: number;
+}
 
 export interface HandshakeOptions {
   readonly dialed: boolean;
@@ -21,8 +26,8 @@ export interface HandshakeOptions {
   readonly remoteId: string | undefined;
   /** Why this key may not take part; undefined for a member, and for a key that is trusted already. */
   readonly refusalOf: (nodeId: string) => Refusal | undefined;
-  /** Checks an invitation's proof; gives a refusal code or undefined when accepted. */
-  readonly admit: (join: MessageOf<'join'>) => ErrorCode | undefined;
+  /** Checks an invitation's proof; gives a refusal or undefined when accepted. */
+  readonly admit: (join: MessageOf<'join'>) => Refusal | undefined;
   /** Set by a dialer that has to use its invitation. */
   readonly join: MessageOf<'join'> | undefined;
 }
@@ -33,7 +38,10 @@ export type HandshakeEffect =
   | { readonly type: 'make-hello'; readonly peer: Hello | undefined }
   | { readonly type: 'joined'; readonly join: MessageOf<'join'> }
   | { readonly type: 'done'; readonly hello: Hello; readonly ours: Hello }
-  | { readonly type: 'fail'; readonly error: SamerootError; readonly refusal: ErrorCode | undefined };
+  /** The peer is to be told, then the connection ends. */
+  | { readonly type: 'fail'; readonly error: SamerootError; readonly refusal: Refusal }
+  /** The peer will not talk to this host. */
+  | { readonly type: 'refused'; readonly error: SamerootError; readonly sinceMs: number | undefined };
 
 export class Handshake {
   readonly #options: HandshakeOptions;
@@ -72,7 +80,7 @@ export class Handshake {
         // A stranger could keep the connection for ever with it.
         return this.#hold();
       case 'refuse':
-        return [{ type: 'fail', error: refusedError(message.code), refusal: undefined }];
+        return [{ type: 'refused', error: refusedError(message.code), sinceMs: message.sinceMs }];
       case 'join':
         return this.#join(message);
       case 'hello':
@@ -85,7 +93,7 @@ export class Handshake {
   #hold(): HandshakeEffect[] {
     const { remoteId, refusalOf } = this.#options;
     const refusal = this.#admitted || remoteId === undefined ? undefined : refusalOf(remoteId);
-    return refusal === undefined ? [] : [fail(refusal, REFUSED[refusal])];
+    return refusal === undefined ? [] : [refuse(refusal)];
   }
 
   #join(join: MessageOf<'join'>): HandshakeEffect[] {
@@ -93,7 +101,7 @@ export class Handshake {
     if (dialed || this.#admitted || (remoteId !== undefined && remoteId !== join.nodeId))
       return [fail('BAD_MESSAGE', 'the peer joins out of turn')];
     const refusal = admit(join);
-    if (refusal !== undefined) return [fail(refusal, 'a host tried to join with an invitation that does not hold')];
+    if (refusal !== undefined) return [refuse(refusal, 'a host tried to join with an invitation that does not hold')];
     this.#admitted = true;
     this.#joined = join.nodeId;
     return [{ type: 'joined', join }, ...this.#ask()];
@@ -105,7 +113,7 @@ export class Handshake {
     const id = remoteId ?? this.#joined ?? hello.nodeId;
     if (id !== hello.nodeId) return [fail('BAD_MESSAGE', 'the peer claims another node id than its key has')];
     const refusal = this.#admitted ? undefined : refusalOf(id);
-    if (refusal !== undefined) return [fail(refusal, REFUSED[refusal])];
+    if (refusal !== undefined) return [refuse(refusal)];
     if (hello.versionMin > PROTOCOL_VERSION || hello.versionMax < PROTOCOL_VERSION) {
       return [
         fail('VERSION_MISMATCH', `the peer speaks protocol ${hello.versionMin} to ${hello.versionMax}, this node ${PROTOCOL_VERSION}`),
@@ -132,13 +140,16 @@ export class Handshake {
 }
 
 function fail(code: ErrorCode, what: string): HandshakeEffect {
-  return { type: 'fail', error: new SamerootError(code, what), refusal: code };
+  return refuse({ code }, what);
 }
 
-const REFUSED: Readonly<Record<Refusal, string>> = {
-  NOT_INVITED: 'a host that is not a member tried to connect',
-  EVICTED: 'a host that was evicted tried to connect',
-};
+function refuse(refusal: Refusal, what = refusedWhy(refusal)): HandshakeEffect {
+  return { type: 'fail', error: new SamerootError(refusal.code, what), refusal };
+}
+
+function refusedWhy({ code }: Refusal): string {
+  return `a host that ${code === 'EVICTED' ? 'was evicted' : 'is not a member'} tried to connect`;
+}
 
 const REFUSALS: ReadonlySet<string> = new Set([
   'NOT_INVITED',

@@ -7,7 +7,7 @@
 import { asBuffer, toHex, fromUtf8 } from '../base/bytes.ts';
 import { messageOf } from '../base/errors.ts';
 import { decodeEntry, weighEntry } from '../entry/entry-codec.ts';
-import { contains, type Entry } from '../entry/entry.ts';
+import { compareDots, contains, covers, EMPTY_CONTEXT, type Entry, type Version } from '../entry/entry.ts';
 import { isLive } from '../entry/view.ts';
 import { Replica } from '../replica/replica.ts';
 import { keyBody, PREFIX, prefixRange } from '../store/keyspace.ts';
@@ -145,9 +145,7 @@ export class Checks {
     if (theirs === undefined) return this.report('confirmed', `host ${peer.index} confirmed a root and has no database`);
     for (const [key, entry] of this.#entries(host, ours, tree)) {
       const there = theirs.entry(key);
-      if (contains(there, entry)) continue;
-      // It was deleted since, and the tombstone dropped: everybody had seen it.
-      if (there === undefined && ours.entry(key)?.versions.some(({ value }) => isLive(value)) !== true) continue;
+      if (contains(there, entry) || !isBehind(there, entry, ours.entry(key))) continue;
       this.report('confirmed', `host ${peer.index} confirmed root ${root.slice(0, 12)} of host ${host.index} and lacks ${fromUtf8(key)}`);
       return;
     }
@@ -282,6 +280,19 @@ export class Checks {
       this.report('pages', `host ${host.index}: the tree can not be read: ${messageOf(error)}`);
     }
   }
+}
+
+/**
+ * Where tombstones were dropped, contexts are no longer there to be compared. Then an entry lacks what was confirmed if it does not
+ * know a version that is alive until now, or shows one that was replaced.
+ */
+function isBehind(there: Entry | undefined, confirmed: Entry, now: Entry | undefined): boolean {
+  const has = (entry: Entry | undefined, { dot }: Version): boolean =>
+    entry?.versions.some((other) => compareDots(other.dot, dot) === 0) === true;
+  const lacks = confirmed.versions.some(
+    (version) => isLive(version.value) && has(now, version) && !covers(there?.context ?? EMPTY_CONTEXT, version.dot),
+  );
+  return lacks || there?.versions.some((version) => covers(confirmed.context, version.dot) && !has(confirmed, version)) === true;
 }
 
 /** A database at rest, to be read only. */

@@ -50,16 +50,18 @@ export class Model {
     return this.#versions.length;
   }
 
-  /** `author`: where and when. */
+  /**
+   * `author`: where and when. A value that was kept against others was written twice: who sees it has seen the first of these writes,
+   * and nobody here can tell whether the others too.
+   */
   write(key: string, value: ModelValue, seen: readonly ModelVersion[], author?: ModelAuthor): ModelVersion {
     const version: ModelVersion = {
       author,
       number: this.#versions.length,
       key,
       value,
-      seen: seen.map(({ number }) => number),
       certain: true,
-      mayReplace: [],
+      ...this.#sightOf(seen),
       disowned: false,
     };
     this.#versions.push(version);
@@ -79,6 +81,14 @@ export class Model {
     const version = this.write(key, undefined, []);
     version.mayReplace = versions.map(({ number }) => number);
     return version;
+  }
+
+  /** It has replaced these, as is known only now. */
+  replace(version: ModelVersion, seen: readonly ModelVersion[]): void {
+    if (version.disowned) return;
+    const sight = this.#sightOf(seen);
+    version.seen = sight.seen;
+    version.mayReplace = sight.mayReplace.filter((number) => number !== version.number);
   }
 
   /** Now it is known. */
@@ -170,6 +180,18 @@ export class Model {
       alive.set(version.key, (alive.get(version.key) ?? new Set()).add(version.value));
     }
     return { must, may };
+  }
+
+  #sightOf(seen: readonly ModelVersion[]): { readonly seen: readonly number[]; readonly mayReplace: readonly number[] } {
+    const twins = seen.map((version) => this.#twinsOf(version).map(({ number }) => number));
+    return { seen: twins.map(([first]) => first!), mayReplace: twins.flatMap(([, ...others]) => others) };
+  }
+
+  /** All writes of this value at its key, the oldest first. */
+  #twinsOf(version: ModelVersion): readonly ModelVersion[] {
+    const { key, value } = version;
+    const twins = value === undefined ? [] : (this.#byKey.get(key) ?? []).filter((other) => other.value === value);
+    return twins.length === 0 ? [version] : twins;
   }
 
   #at(number: number): ModelVersion {

@@ -46,7 +46,7 @@ export class SimThread implements JobCaller {
           const output = structuredClone(runJob(this.#options.jobs, name, sent));
           settle = () => resolve(output);
         } catch (error) {
-          settle = () => reject(error as Error);
+          settle = () => reject(error);
         }
         this.#later(ANSWER_MS_MAX, () => {
           this.#busy--;

@@ -46,8 +46,10 @@ const QUIET_LOOK_EVERY_MS = 250;
 /** A look at all hosts costs more than an event. */
 const LOOK_EVERY_MS = 25;
 const RETURN_MS = 2_000;
-/** An eviction that was under way, or a backup of the inviter, can undo an invitation. */
-const INVITE_ROUNDS = 3;
+/** A clock that is behind, or a backup of the inviter, can undo an invitation. */
+const INVITES_MAX = 3;
+/** By then all have heard who was evicted, and by whom: connections that were cut have been given up and made anew. */
+const INVITE_EVERY_MS = 60_000;
 const INVITED_MS = 100;
 const INVITE_MS = 86_400_000;
 const BARRIER_MS = 4_000;
@@ -299,14 +301,13 @@ class Simulation {
   async #barrier(host: SimHost): Promise<void> {
     const { node } = host;
     if (node === undefined) return;
-    const restores = this.#hosts.map((other) => other.restores);
     const { done, root, peers } = await node.wait({ timeoutMs: BARRIER_MS });
     if (!done || host.node !== node) return;
     this.#trace.tell(host.index, 'barrier', root.slice(0, 16));
     for (const { nodeId } of peers) {
       const peer = this.#hosts.find(({ identity }) => identity.nodeId === nodeId);
       // What it had confirmed may be gone with a restore, and that is what restoring means.
-      if (peer !== undefined && peer.restores === restores[peer.index]) this.#checks.confirmed(host, root, peer);
+      if (peer !== undefined && peer.restores === 0) this.#checks.confirmed(host, root, peer);
     }
   }
 
@@ -400,15 +401,22 @@ class Simulation {
       host.defuse();
       if (!host.neverJoined) host.start();
     }
-    for (let round = 0; round < INVITE_ROUNDS; round++) {
-      await this.#time.run({ deadlineMs: this.#time.nowMs + RETURN_MS });
-      for (const host of this.#hosts) if (host.evicted || isOutcast(host)) await this.#invited(host);
-    }
+    await this.#time.run({ deadlineMs: this.#time.nowMs + RETURN_MS });
     const deadlineMs = this.#time.nowMs + QUIET_MS_MAX;
     let sinceMs = this.#time.nowMs;
     let last: string | undefined;
     let done = false;
+    let invites = 0;
+    let inviteMs = this.#time.nowMs;
     while (!done && this.#time.nowMs < deadlineMs) {
+      if (this.#time.nowMs >= inviteMs && invites < INVITES_MAX) {
+        const out = this.#hosts.filter((host) => host.evicted || isOutcast(host));
+        if (out.length > 0) {
+          for (const host of out) await this.#invited(host);
+          invites++;
+          inviteMs = this.#time.nowMs + INVITE_EVERY_MS;
+        }
+      }
       await this.#time.run({ deadlineMs: this.#time.nowMs + QUIET_LOOK_EVERY_MS });
       const root = this.#commonRoot();
       if (root === undefined || root !== last) sinceMs = this.#time.nowMs;
@@ -466,9 +474,15 @@ class Simulation {
   }
 }
 
-/** Its peers refuse it: it was evicted, or those who had invited it do not remember. */
+const REFUSALS: ReadonlySet<string> = new Set(['EVICTED', 'NOT_INVITED']);
+
+/** Its peers refuse it: it was evicted, or those who had invited it are gone, or do not remember. */
 function isOutcast(host: SimHost): boolean {
-  return host.node?.status().errors.some(({ code }) => code === 'EVICTED' || code === 'NOT_INVITED') === true;
+  const status = host.node?.status();
+  if (status === undefined) return false;
+  const refused = status.peers.some(({ error }) => error !== undefined && REFUSALS.has(error.code));
+  const alone = status.peers.every(({ connected }) => !connected);
+  return status.errors.some(({ code }) => REFUSALS.has(code)) || (refused && alone);
 }
 
 function isReady(host: SimHost): boolean {

@@ -108,6 +108,7 @@ export class UserFiles {
   rename(source: string, target: string): void {
     this.#disk.rename(source, target);
     this.#flush(parentOf(target));
+    if (this.#pending.delete(source)) this.#pending.add(target);
   }
 
   remove(path: string): void {

@@ -21,6 +21,8 @@ import type { SimFile } from './user-files.ts';
 /** A number, ended by a line feed. */
 const NUMBER = /^#(\d+)\n/;
 const NUMBER_BYTES_MAX = 12;
+/** Nothing has happened. */
+const REFUSED: ReadonlySet<string> = new Set(['STALE_WRITE', 'NOT_FOUND', 'FILE_CHANGING']);
 const OWN_FOLDER = `${SHARED_FOLDER}/.sameroot`;
 
 export interface SharedItem {
@@ -163,7 +165,9 @@ export class Users {
     // A change of `stat` makes a node read it again: bytes that have rotted would pass for an edit.
     if (this.#model.findShown(path, value) !== undefined || this.hasRot(host)) return false;
     host.files.chmod(full(path), mode);
-    this.#wrote(host, path, value, there);
+    const version = this.#wrote(host, path, value, there);
+    // A host that finds itself restored when it starts takes a mode for lost by the tool that restored, not for an edit.
+    if (!host.running) this.#model.doubtWrite(version);
     return true;
   }
 
@@ -243,11 +247,11 @@ export class Users {
   /** Told of bytes that nobody wrote. */
   onTorn: (host: SimHost, path: string, what: string) => void = () => undefined;
 
-  #wrote(host: SimHost, path: string, value: string, before: { value: string; shown: ModelVersion } | undefined): void {
+  #wrote(host: SimHost, path: string, value: string, before: { value: string; shown: ModelVersion } | undefined): ModelVersion {
     this.#trace.tell(host.index, 'user', `writes ${path} = ${value}${before === undefined ? '' : ` over ${before.value}`}`);
     // A new file at a conflict copy's name is a file of its own, and retires the version that was shown there.
     if (before !== undefined) this.#discard(host, before);
-    this.#tell(host, `f/${path}`, value, before === undefined ? [] : [before.shown]);
+    return this.#tell(host, `f/${path}`, value, before === undefined ? [] : [before.shown]);
   }
 
   #tell(host: SimHost, key: string, value: string | undefined, seen: readonly ModelVersion[]): ModelVersion {
@@ -340,16 +344,20 @@ export class Users {
     if (kept === undefined || versions.includes(undefined)) return;
     const seen = versions.filter((version) => version !== undefined);
     this.#trace.tell(host.index, 'user', `keeps ${kept.value} of ${conflict.key}`);
-    // Until it is known to have happened, any of them may be gone.
-    const unsure = this.#model.doubt(conflict.key, seen);
+    // Until it is known to have happened, any of them may be gone, and the one that is kept may be there anew.
+    const again = this.#tell(host, conflict.key, kept.value, []);
+    const unsure = this.#model.doubt(conflict.key, [...seen, again]);
     try {
       await node.resolveConflict(conflict.key, conflict.versions[keep % versions.length]!.name, conflict.etag);
       this.#model.settle(unsure);
+      this.#model.replace(again, seen);
     } catch (error) {
-      if (error instanceof SamerootError && error.code === 'STALE_WRITE') this.#model.settle(unsure);
+      if (error instanceof SamerootError && REFUSED.has(error.code)) {
+        this.#model.settle(unsure);
+        this.#model.forget(again);
+      }
       throw error;
     }
-    this.#tell(host, conflict.key, kept.value, seen);
   }
 
   #versionsOf({ key, versions }: ConflictStatus, share: Share): (ModelVersion | undefined)[] {

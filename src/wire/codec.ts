@@ -9,6 +9,7 @@ import { Packr } from 'msgpackr';
 import { assert } from '../base/assert.ts';
 import { asBuffer, ByteReader, ByteWriter, compareBytes, EMPTY_BYTES, fromHex, sharedPrefixLength, toHex } from '../base/bytes.ts';
 import { messageOf, SamerootError } from '../base/errors.ts';
+import { WALL_MS_MAX } from '../entry/fields.ts';
 import {
   CHUNK_BYTES_MAX,
   CHUNK_FRAME_BYTES_MAX,
@@ -112,7 +113,11 @@ const FORMS: { readonly [T in MessageType]: Form<T> } = {
     }),
   },
   hold: { code: 3, pack: () => [], unpack: () => ({ type: 'hold' }) },
-  refuse: { code: 4, pack: (m) => [m.code], unpack: (f) => ({ type: 'refuse', code: f.text(64) }) },
+  refuse: {
+    code: 4,
+    pack: (m) => [m.code, m.sinceMs ?? null],
+    unpack: (f) => ({ type: 'refuse', code: f.text(64), sinceMs: f.optional((g) => g.whole(WALL_MS_MAX)) }),
+  },
   root: { code: 5, pack: (m) => [m.root], unpack: (f) => ({ type: 'root', root: f.fixed(HASH_BYTES) }) },
   ack: { code: 6, pack: (m) => [m.root], unpack: (f) => ({ type: 'ack', root: f.fixed(HASH_BYTES) }) },
   entries: {

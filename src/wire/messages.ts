@@ -72,7 +72,8 @@ export type Message =
     }
   /** "Wait, I am still reading my folder": keeps the greeting from timing out. */
   | { readonly type: 'hold' }
-  | { readonly type: 'refuse'; readonly code: string }
+  /** `sinceMs`: since when the receiver is evicted, if it is that; milliseconds since 1970. */
+  | { readonly type: 'refuse'; readonly code: string; readonly sinceMs: number | undefined }
   | { readonly type: 'root'; readonly root: Uint8Array }
   | { readonly type: 'ack'; readonly root: Uint8Array }
   /** The sender goes by this stable cut: no entry that it sends from now on is older than what the cut covers. */

@@ -12,6 +12,7 @@ import { write, type Dot, type Entry, type Value } from '../../src/entry/entry.t
 import type { DiskAccess } from '../../src/folder/disk.ts';
 import type { DiskThread } from '../../src/folder/disk-thread.ts';
 import { PathGate } from '../../src/folder/gate.ts';
+import { recordInterrupted } from '../../src/folder/interrupted.ts';
 import { Materialiser } from '../../src/folder/materialise.ts';
 import { fileKey } from '../../src/folder/paths.ts';
 import { RealDiskAccess } from '../../src/folder/real-disk.ts';
@@ -110,6 +111,7 @@ export class Fixture {
     const { root, clock, access, thread: writeThread, gate, replica } = this;
     const timers = realTimers;
     const minFreeBytes = 0;
+    const notes = await writeThread.call('readNotes', { tmp: join(root, '.sameroot/tmp') });
     this.staging = await Staging.open({ root, access, writeThread, clock, minFreeBytes }, await Materialiser.wantedContents(replica));
     this.trash = new Trash({ root, store, access, writeThread, clock, log: silentLog, maxBytes: undefined });
     const { staging, trash } = this;
@@ -126,10 +128,11 @@ export class Fixture {
       log: silentLog,
       standing: this.standing,
     });
+    await this.gate.run(() => recordInterrupted({ root, replica, access, writeThread }, notes));
   }
 
-  /** As after a kill: `run` dies at its write number `writes` to the database, the disk stays as it is then. */
-  async kill(writes: number, run: () => Promise<unknown>): Promise<void> {
+  /** As after a kill: `run` dies at its write number `writes` to the database, the disk stays as it is then, but for what users do. */
+  async kill(writes: number, run: () => Promise<unknown>, meanwhile: () => unknown = () => undefined): Promise<void> {
     const { store } = this;
     await this.open(new DyingStore(store, writes));
     try {
@@ -137,6 +140,7 @@ export class Fixture {
     } catch (error) {
       if (!(error instanceof Killed)) throw error;
     }
+    await meanwhile();
     await this.open(store);
   }
 

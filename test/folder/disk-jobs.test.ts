@@ -54,13 +54,14 @@ describe('a job', () => {
     expect(gone).toEqual(goneInThread);
     expect(gone).toMatchObject({ code: 'ENOENT', ours: false });
     const [missing, missingInThread] = await both('applyBatch', {
+      name: 'a 1',
       root: '/nowhere',
       tmp: '/nowhere/tmp',
       day: '2026-01-01',
       quarantine: undefined,
       removals: [],
       placements: [],
-      touches: [],
+      touches: [], checks: [],
       copies: [],
     });
     expect(missing).toEqual(missingInThread);

@@ -17,11 +17,13 @@ import fc from 'fast-check';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { singleChunk } from '../../src/content/content-list.ts';
 import { hash } from '../../src/content/hash.ts';
+import { write } from '../../src/entry/entry.ts';
 import { conflictName } from '../../src/entry/view.ts';
 import { diskStat } from '../../src/folder/disk-stat.ts';
 import { DiskThread } from '../../src/folder/disk-thread.ts';
 import { fileKey } from '../../src/folder/paths.ts';
-import { getPlaced, sameStat } from '../../src/folder/placed.ts';
+import { getPlaced, placeRows, sameStat, unplaceRows } from '../../src/folder/placed.ts';
+import { todoRow } from '../../src/folder/todo.ts';
 import { Fixture, MTIME_MS, noise, shown, type Thing } from './disk-fixture.ts';
 
 const thread = new DiskThread('write');
@@ -348,16 +350,71 @@ describe('conflicts', () => {
     fixture.clock.ms += 1000;
     await show({ n: file('two') }, 'nothing', 'bbbbbbbbbbbbbbbb');
     const winner = getPlaced(fixture.store, 'n')!;
-    const { write } = await import('../../src/entry/entry.ts');
     await fixture.replica.commit([
       { key: fileKey('n'), next: (current, author) => write(current, winner.dots, author.dot(), author.stamp(), { kind: 'deleted' }) },
     ]);
     rmSync(at('n'));
-    const { unplaceRows } = await import('../../src/folder/placed.ts');
     await fixture.store.write(unplaceRows('n', winner), { durable: true });
     expect(await fixture.materialiser.project([fileKey('n')])).toMatchObject({ dirty: [], missing: [], waiting: [] });
     expect(fixture.tree()).toEqual({ n: shown(file('one')) });
     expectRowsMatch();
+  });
+
+  test('a copy that is to take the place of the winner, and that the user has removed, was removed by the user', async () => {
+    for (const how of ['running', 'after a start']) {
+      await show({ n: undefined });
+      await show({ n: file('one') }, 'nothing', 'aaaaaaaaaaaaaaaa');
+      fixture.clock.ms += 1000;
+      await show({ n: file('two') }, 'nothing', 'bbbbbbbbbbbbbbbb');
+      const winner = getPlaced(fixture.store, 'n')!;
+      const copy = Object.keys(fixture.tree()).find((path) => path !== 'n')!;
+      await fixture.replica.commit([
+        {
+          key: fileKey('n'),
+          next: (current, author) => write(current, winner.dots, author.dot(), author.stamp(), { kind: 'deleted' }),
+          rows: () => [todoRow(fileKey('n'), [])],
+        },
+      ]);
+      rmSync(at(copy));
+      // After a start it may be that we took it away ourselves, and died before we could say so.
+      if (how === 'running') expect((await fixture.materialiser.project([fileKey('n')])).dirty).toEqual([copy]);
+      else expect((await fixture.materialiser.redo()).dirty).toEqual([]);
+    }
+  });
+
+  test('a copy that can not go yet, or comes while the path itself has to wait, is not forgotten', async () => {
+    await show({ n: file('one') }, 'nothing', 'aaaaaaaaaaaaaaaa');
+    fixture.clock.ms += 1000;
+    await show({ n: file('two') }, 'nothing', 'bbbbbbbbbbbbbbbb');
+    const copy = Object.keys(fixture.tree()).find((path) => path !== 'n')!;
+    writeFileSync(at(copy), 'an edit');
+    const keys = await fixture.receive({ n: file('three') });
+    expect((await fixture.materialiser.project(keys)).dirty).toEqual([copy]);
+    expect(getPlaced(fixture.store, 'n')?.copies).toBe(true);
+    await fixture.store.write(placeRows(copy, { ...getPlaced(fixture.store, copy)!, stat: diskStat(lstatSync(at(copy))) }, undefined), {
+      durable: true,
+    });
+    expect((await fixture.materialiser.project(keys)).done).toEqual(keys);
+    expect(Object.keys(fixture.tree())).toEqual(['n']);
+
+    writeFileSync(at('n'), 'mine');
+    fixture.clock.ms += 1000;
+    await fixture.receive({ n: file('four') });
+    fixture.clock.ms += 1000;
+    const others = await fixture.receive({ n: file('five') }, 'nothing', 'cccccccccccccccc');
+    expect((await fixture.materialiser.project(others)).dirty).toEqual(['n']);
+    expect(Object.values(fixture.tree()).toSorted()).toEqual([expect.stringContaining('four'), expect.stringContaining('mine')]);
+    expect(getPlaced(fixture.store, 'n')).toMatchObject({ copies: true });
+  });
+
+  test('a row gets no newer dots where the user was quicker', async () => {
+    await show({ n: file('same'), m: file('same') }, 'nothing', 'aaaaaaaaaaaaaaaa');
+    const rows = ['n', 'm'].map((path) => getPlaced(fixture.store, path));
+    rmSync(at('n'));
+    renameSync(at('m'), at('moved'));
+    const keys = await fixture.receive({ n: file('same'), m: file('same') }, 'nothing', 'bbbbbbbbbbbbbbbb');
+    expect((await fixture.materialiser.project(keys)).dirty.toSorted()).toEqual(['m', 'n']);
+    expect(['n', 'm'].map((path) => getPlaced(fixture.store, path))).toEqual(rows);
   });
 
   test('equal bytes from two writers are one file', async () => {

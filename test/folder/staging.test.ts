@@ -1,11 +1,16 @@
-import { existsSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { realClock } from '../../src/app/real-world.ts';
 import { toHex } from '../../src/base/bytes.ts';
+import { SamerootError } from '../../src/base/errors.ts';
 import { EMPTY_CONTENT, singleChunk } from '../../src/content/content-list.ts';
 import { hash } from '../../src/content/hash.ts';
 import { DiskThread } from '../../src/folder/disk-thread.ts';
+import type { Disk, DiskAccess } from '../../src/folder/disk.ts';
+import { realDisk } from '../../src/folder/real-disk.ts';
+import { StageJobs } from '../../src/folder/stage-jobs.ts';
 import { Staging, stagedName } from '../../src/folder/staging.ts';
 import { Fixture, noise } from './disk-fixture.ts';
 
@@ -205,4 +210,73 @@ test('a staged file that a receiver counts on is copied into the folder, not mov
   const id = singleChunk(hash('chunk', data));
   await fixture.staging.finish([id]);
   expect(fixture.staging.complete(id)).toBe(true);
+});
+
+/** The real disk, whose calls fail as long as they are listed. */
+function failingDisk(failing: ReadonlySet<string>): Disk {
+  return new Proxy(realDisk, {
+    get: (disk, name: keyof Disk) => {
+      if (!failing.has(name)) return disk[name];
+      return () => {
+        throw Object.assign(new Error(`EIO: ${name}`), { code: 'EIO' });
+      };
+    },
+  });
+}
+
+describe('what is left of a content after a failure is never taken for it', () => {
+  const failing = new Set<string>();
+  const stage = new StageJobs(failingDisk(failing), realClock);
+  const data = noise(3000, 30);
+  const chunk = { hashes: hash('chunk', data), spans: Float64Array.of(0, data.length) };
+  const write = (): boolean[] => stage.stageWhole({ tmp: tmp(), frame: data, minFreeBytes: 0, ...chunk });
+  const whole = (): boolean => Buffer.compare(readFileSync(tmp(nameOf(data))), data) === 0;
+
+  test('a write that failed, and could not be cleaned up', () => {
+    for (const calls of [['write', 'unlink'], ['close'], ['write', 'close', 'unlink']]) {
+      for (const call of calls) failing.add(call);
+      expect(write).toThrow('EIO');
+      failing.clear();
+      expect(existsSync(tmp(nameOf(data)))).toBe(true);
+      expect(write()).toEqual([true]);
+      expect(whole()).toBe(true);
+    }
+  });
+
+  test('a flush that failed: the file is written anew, for nothing tells which of its bytes are on the medium', () => {
+    write();
+    const { ino } = statSync(tmp(nameOf(data)));
+    linkSync(tmp(nameOf(data)), tmp('keeps its inode in use'));
+    failing.add('unlink');
+    stage.stageDiscard({ tmp: tmp(), names: [nameOf(data)] });
+    failing.clear();
+    expect(write()).toEqual([true]);
+    expect(statSync(tmp(nameOf(data))).ino).not.toBe(ino);
+  });
+
+  test('a file with its name and other bytes; one with the same bytes stays', () => {
+    writeFileSync(tmp(nameOf(data)), data.subarray(0, 100));
+    expect(write()).toEqual([true]);
+    expect(whole()).toBe(true);
+    const { ino } = statSync(tmp(nameOf(data)));
+    expect(write()).toEqual([true]);
+    expect(statSync(tmp(nameOf(data))).ino).toBe(ino);
+  });
+});
+
+test('a complete content is not dropped with one that can not be flushed', async () => {
+  const complete = await fixture.stage('complete');
+  const data = noise(200, 31);
+  const item = { hash: hash('chunk', data), offset: 0, bytes: data.length };
+  let failing = false;
+  const makeDurable: DiskAccess['makeDurable'] = (...paths) =>
+    failing ? Promise.reject(new SamerootError('IO_ERROR', 'not flushed')) : fixture.access.makeDurable(...paths);
+  const { disk, watch } = fixture.access;
+  const options = { root: fixture.root, writeThread: thread, clock: fixture.clock, minFreeBytes: 0 };
+  const staging = await Staging.open({ ...options, access: { disk, watch, makeDurable } });
+  failing = true;
+  expect(await staging.writeWhole(data.slice(), [item])).toEqual([true]);
+  await expect(staging.finish([complete, singleChunk(item.hash)])).rejects.toMatchObject({ code: 'IO_ERROR' });
+  expect([complete, singleChunk(item.hash)].map((id) => staging.complete(id))).toEqual([true, false]);
+  expect(readdirSync(tmp())).toEqual([stagedName(complete)]);
 });

@@ -89,7 +89,12 @@ function telling(replica: Replica): Telling {
 }
 
 function resolveParts(replica: Replica, projected: Uint8Array[] = []): ResolveParts {
-  return { replica, telling: telling(replica), todoRows: () => [], project: async (keys) => void projected.push(...keys) };
+  return {
+    commit: (mutation) => replica.commit([mutation]),
+    telling: telling(replica),
+    todoRows: () => [],
+    project: async (keys) => void projected.push(...keys),
+  };
 }
 
 /** Of records. */

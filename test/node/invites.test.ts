@@ -22,7 +22,7 @@ async function world(): Promise<{ store: MemoryStore; replica: Replica; invite(e
     store,
     replica,
     invite: (expiresMs = 1000, nowMs = NOW) =>
-      createInvite(store, replica, { nodeId: inviter.nodeId, address: 'host:7' }, { nowMs, expiresMs }, random),
+      createInvite(store, replica, { nodeId: inviter.nodeId, address: 'host:7' }, { nowMs, madeMs: nowMs, expiresMs }, random),
   };
 }
 

@@ -240,9 +240,9 @@ describe('introducing', () => {
     await members.introduce(founder.publicKey, ABOUT);
     await put(replica, memberKey(alice.nodeId), memberRecord({ who: alice, introducer: founder, standing: evictedBy(founder) }));
     expect([ids(members), members.trusts(alice.nodeId), members.get(alice.nodeId)?.evicted]).toEqual([sorted(founder), false, true]);
-    await members.introduce(alice.publicKey, ABOUT);
+    await members.admit(alice.publicKey, ABOUT, 101);
     expect([ids(members), members.trusts(alice.nodeId)]).toEqual([sorted(founder, alice), true]);
-    expect(members.get(alice.nodeId)).toMatchObject({ evicted: false, readmitted: true, joinedMs: 5 });
+    expect(members.get(alice.nodeId)).toMatchObject({ evicted: false, standingMs: 101, joinedMs: 5 });
   });
 });
 
@@ -328,10 +328,51 @@ describe('an eviction', () => {
   it('can be repeated after a new invitation, whatever the clocks say', async () => {
     const { of } = await three();
     await of(founder).evict(alice.nodeId, 1_000);
-    await of(bob).introduce(alice.publicKey, { ...ABOUT, joinedMs: 10 });
-    expect(of(founder).get(alice.nodeId)).toMatchObject({ evicted: false, readmitted: true });
+    const invitedMs = of(bob).laterMs(9);
+    await of(bob).admit(alice.publicKey, { ...ABOUT, joinedMs: 10 }, invitedMs);
+    expect(of(founder).get(alice.nodeId)).toMatchObject({ evicted: false, standingMs: 1_001 });
     await of(bob).evict(alice.nodeId, 5);
-    expect(of(founder).isEvicted(alice.nodeId)).toBe(true);
+    expect(of(founder).get(alice.nodeId)).toMatchObject({ evicted: true, standingMs: 1_002 });
+  });
+
+  it('that the inviter has not heard of yet does not hold when it comes, if it is older than the invitation', async () => {
+    for (const evictedMs of [100, 300]) {
+      const { replica, of } = await three();
+      const key = memberKey(alice.nodeId);
+      const before = replica.entry(key)!;
+      await of(bob).admit(alice.publicKey, { ...ABOUT, joinedMs: 210 }, 200);
+      expect(of(bob).get(alice.nodeId)).toMatchObject({ evicted: false, standingMs: 210 });
+      const { root } = replica.head;
+      // Once for an invitation.
+      await of(bob).admit(alice.publicKey, { ...ABOUT, joinedMs: 250 }, 200);
+      expect(toHex(replica.head.root)).toBe(toHex(root));
+      const seen = before.versions.map(({ dot }) => dot);
+      const data = memberRecord({ who: alice, introducer: founder, standing: evictedBy(founder, evictedMs) });
+      const later = { wallMs: 1e13, counter: 0 };
+      const eviction = write(before, seen, { replica: 'bb'.repeat(8), sequence: 1 }, later, { kind: 'record', data });
+      await replica.commit([{ key, next: (entry) => merge(entry!, eviction) }]);
+      expect(of(founder).isEvicted(alice.nodeId)).toBe(evictedMs === 300);
+      if (evictedMs === 300) continue;
+      // Nor does it hold again once a version is written that takes the place of both.
+      await of(alice).describeSelf('renamed', 'host:2');
+      expect(replica.entry(key)!.versions).toHaveLength(1);
+      expect(of(founder).get(alice.nodeId)).toMatchObject({ evicted: false, standingMs: 210, name: 'renamed' });
+    }
+  });
+
+  it('leaves alone whom the member had let in before, though the clock of the member was ahead', async () => {
+    const { replica, of } = await three();
+    await put(replica, memberKey(carol.nodeId), memberRecord({ who: carol, introducer: alice, joinedMs: 5_000 }));
+    await of(carol).evict(alice.nodeId, 100);
+    expect(ids(of(founder))).toEqual(sorted(founder, bob, carol));
+  });
+
+  it('is not undone by the founder that introduces itself at its start', async () => {
+    const { replica, of } = await three();
+    await of(bob).evict(founder.nodeId, 100);
+    const { root } = replica.head;
+    await of(founder).introduce(founder.publicKey, ABOUT);
+    expect(toHex(replica.head.root)).toBe(toHex(root));
   });
 
   it('keeps the member from describing itself', async () => {

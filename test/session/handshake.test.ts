@@ -61,7 +61,7 @@ class Party {
     this.handshake = new Handshake({
       remoteId: options.dialed ? LISTENER : DIALER,
       refusalOf: () => undefined,
-      admit: () => 'NOT_INVITED',
+      admit: () => ({ code: 'NOT_INVITED' }),
       join: undefined,
       ...options,
     });
@@ -83,7 +83,7 @@ class Party {
     for (const effect of effects) {
       this.seen.push(effect);
       if (effect.type === 'send') this.out.push(effect.message);
-      if (effect.type === 'fail' && effect.refusal !== undefined) this.out.push({ type: 'refuse', code: effect.refusal });
+      if (effect.type === 'fail') this.out.push({ type: 'refuse', code: effect.refusal.code, sinceMs: effect.refusal.sinceMs });
       if (effect.type === 'make-hello' && !this.slow) this.ready();
     }
   }
@@ -93,7 +93,7 @@ class Party {
   }
 
   get failure(): ErrorCode | undefined {
-    const failed = this.seen.find((effect) => effect.type === 'fail');
+    const failed = this.seen.find((effect) => effect.type === 'fail' || effect.type === 'refused');
     return failed?.error instanceof SamerootError ? failed.error.code : undefined;
   }
 }
@@ -128,7 +128,10 @@ describe('the greeting', () => {
   });
 
   it('of a joiner: proof, then the listener, then the joiner', () => {
-    const [dialer, listener] = [dialerOf({}, { join: JOIN }), listenerOf({}, { refusalOf: () => 'NOT_INVITED', admit: () => undefined })];
+    const [dialer, listener] = [
+      dialerOf({}, { join: JOIN }),
+      listenerOf({}, { refusalOf: () => ({ code: 'NOT_INVITED' }), admit: () => undefined }),
+    ];
     expect(meet(dialer, listener)).toEqual(['>join', '<hello', '>hello']);
     expect(listener.seen.map(({ type }) => type)).toEqual(['joined', 'make-hello', 'send', 'done']);
     expect([dialer.done, listener.done]).toEqual([listener.hello, dialer.hello]);
@@ -150,12 +153,12 @@ describe('the greeting', () => {
   it('works over a channel that proves nothing: what they say counts', () => {
     const [dialer, listener] = [
       dialerOf({}, { remoteId: undefined }),
-      listenerOf({}, { remoteId: undefined, refusalOf: (id) => (id === DIALER ? undefined : 'NOT_INVITED') }),
+      listenerOf({}, { remoteId: undefined, refusalOf: (id) => (id === DIALER ? undefined : { code: 'NOT_INVITED' }) }),
     ];
     meet(dialer, listener);
     expect(listener.done).toBe(dialer.hello);
     const stranger = dialerOf({ nodeId: '33'.repeat(32) }, { remoteId: undefined });
-    const other = listenerOf({}, { remoteId: undefined, refusalOf: (id) => (id === DIALER ? undefined : 'NOT_INVITED') });
+    const other = listenerOf({}, { remoteId: undefined, refusalOf: (id) => (id === DIALER ? undefined : { code: 'NOT_INVITED' }) });
     meet(stranger, other);
     expect(other.failure).toBe('NOT_INVITED');
   });
@@ -177,7 +180,7 @@ describe('a stranger', () => {
         ),
         fc.constantFrom<ErrorCode>('NOT_INVITED', 'TOKEN_EXPIRED'),
         (list, refusal) => {
-          const listener = listenerOf({}, { refusalOf: () => 'NOT_INVITED', admit: () => refusal });
+          const listener = listenerOf({}, { refusalOf: () => ({ code: 'NOT_INVITED' }), admit: () => ({ code: refusal }) });
           listener.start();
           expect(listener.seen).toEqual([]);
           for (const message of list) {
@@ -185,7 +188,7 @@ describe('a stranger', () => {
             expect(listener.handshake.admitted).toBe(false);
           }
           expect(listener.out.filter(({ type }) => type !== 'refuse')).toEqual([]);
-          expect(listener.seen.every(({ type }) => type === 'fail')).toBe(true);
+          expect(listener.seen.every(({ type }) => type === 'fail' || type === 'refused')).toBe(true);
         },
       ),
       { numRuns: 500 },
@@ -194,24 +197,26 @@ describe('a stranger', () => {
 
   it('that was evicted is told so, and nothing else', () => {
     for (const first of [helloOf(DIALER), { type: 'hold' } as const]) {
-      const listener = listenerOf({}, { refusalOf: () => 'EVICTED' });
+      const listener = listenerOf({}, { refusalOf: () => ({ code: 'EVICTED', sinceMs: 7 }) });
       listener.receive(first);
-      expect([listener.failure, listener.out]).toEqual(['EVICTED', [{ type: 'refuse', code: 'EVICTED' }]]);
+      expect([listener.failure, listener.out]).toEqual(['EVICTED', [{ type: 'refuse', code: 'EVICTED', sinceMs: 7 }]]);
     }
-    const [dialer, listener] = [dialerOf(), listenerOf({}, { refusalOf: () => 'EVICTED' })];
+    const [dialer, listener] = [dialerOf(), listenerOf({}, { refusalOf: () => ({ code: 'EVICTED', sinceMs: 7 }) })];
     expect(meet(dialer, listener)).toEqual(['>hello', '<refuse']);
-    expect(dialer.failure).toBe('EVICTED');
-    expect(dialer.seen.find((effect) => effect.type === 'fail')).toMatchObject({ refusal: undefined });
+    expect(dialer.seen.at(-1)).toMatchObject({ type: 'refused', error: { code: 'EVICTED' }, sinceMs: 7 });
   });
 
   it('that was evicted comes in with a new invitation', () => {
-    const [dialer, listener] = [dialerOf({}, { join: JOIN }), listenerOf({}, { refusalOf: () => 'EVICTED', admit: () => undefined })];
+    const [dialer, listener] = [
+      dialerOf({}, { join: JOIN }),
+      listenerOf({}, { refusalOf: () => ({ code: 'EVICTED', sinceMs: 7 }), admit: () => undefined }),
+    ];
     meet(dialer, listener);
     expect([dialer.failure, listener.failure, listener.handshake.admitted]).toEqual([undefined, undefined, true]);
   });
 
   it('can not keep a connection with hold', () => {
-    const listener = listenerOf({}, { refusalOf: () => 'NOT_INVITED' });
+    const listener = listenerOf({}, { refusalOf: () => ({ code: 'NOT_INVITED' }) });
     listener.receive({ type: 'hold' });
     expect(listener.failure).toBe('NOT_INVITED');
   });
@@ -219,11 +224,11 @@ describe('a stranger', () => {
   it('is refused by the code that the invitation gives', () => {
     const [dialer, listener] = [
       dialerOf({}, { join: JOIN }),
-      listenerOf({}, { refusalOf: () => 'NOT_INVITED', admit: () => 'TOKEN_EXPIRED' }),
+      listenerOf({}, { refusalOf: () => ({ code: 'NOT_INVITED' }), admit: () => ({ code: 'TOKEN_EXPIRED' }) }),
     ];
     expect(meet(dialer, listener)).toEqual(['>join', '<refuse']);
     expect([dialer.failure, listener.failure]).toEqual(['TOKEN_EXPIRED', 'TOKEN_EXPIRED']);
-    expect(dialer.seen.find((effect) => effect.type === 'fail')).toMatchObject({ refusal: undefined });
+    expect(dialer.seen.at(-1)).toMatchObject({ type: 'refused', sinceMs: undefined });
   });
 });
 
@@ -302,7 +307,7 @@ describe('a greeting that does not hold', () => {
 
   it('a refusal in words that we do not know', () => {
     const dialer = dialerOf();
-    dialer.receive({ type: 'refuse', code: 'SOMETHING_NEW' });
+    dialer.receive({ type: 'refuse', code: 'SOMETHING_NEW', sinceMs: undefined });
     expect(dialer.failure).toBe('BAD_MESSAGE');
     expect(dialer.out).toEqual([]);
   });

@@ -56,6 +56,16 @@ describe('the model', () => {
     expect([must.get('r/k'), may.get('r/k')]).toEqual([new Set(['#3']), new Set(['#1'])]);
   });
 
+  test('can not tell whether who saw a value saw that it had been kept', () => {
+    const model = new Model();
+    const [first, other] = [model.write('f/a', '#1', []), model.write('f/a', '#2', [])];
+    model.write('f/a', '#1', [first, other]);
+    expect(model.alive(nothing).must.get('f/a')).toEqual(new Set(['#1']));
+    model.write('f/a', '#3', [model.find('f/a', '#1')!]);
+    const { must, may } = model.alive(nothing);
+    expect([must.get('f/a'), may.get('f/a')]).toEqual([new Set(['#3']), new Set(['#1'])]);
+  });
+
   test('finds what a conflict copy is a copy of', () => {
     expect(ownerOf('d/x.conflict-20261123T043455Z-0a1b2c3d.txt')).toBe('d/x.txt');
     expect(ownerOf('d/x.conflict-20261123T043455Z-0a1b2c3d')).toBe('d/x');

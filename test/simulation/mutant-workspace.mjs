@@ -27,7 +27,7 @@ const BUILD = [
 const PORTION_MIN = 16;
 const PORTION_MAX = 512;
 /** A simulation or a test file that runs longer hangs. */
-const RUN_MS_MAX = 3_600_000;
+const RUN_MS_MAX = 1_800_000;
 
 /**
  * The sources of `mutant.file` with its edits made; undefined where a text is not there exactly once: the mutant is stale.

@@ -97,7 +97,7 @@ async function run(mutants) {
       const startMs = performance.now();
       const proof = await prove(workspace, mutant, Number(options.seeds), mutant.laws);
       results.push({ name: mutant.name, breaks: mutant.breaks, ...proof, seconds: (performance.now() - startMs) / 1_000 });
-      if (!options.json) console.error(`${results.length} of ${mutants.length}: ${mutant.name}: ${proof.caught ? proof.by : 'SURVIVES'}`);
+      console.error(`${results.length} of ${mutants.length}: ${mutant.name}: ${proof.caught ? proof.by : 'SURVIVES'}`);
     }
   } finally {
     workspace.remove();

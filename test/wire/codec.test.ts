@@ -84,6 +84,7 @@ type Kind =
   | 'port'
   | 'id'
   | 'id32'
+  | 'ms?'
   | 'walkId'
   | 'list'
   | 'packed'
@@ -95,7 +96,7 @@ const FIELDS: { readonly [T in MessageType]: readonly Kind[] } = {
   hello: ['port', 'port', 'list', 'hash', 'text255', 'port', 'bytes8', 'upTo1024', 'hash', 'bytes8?', 'hash?'],
   join: ['bytes8', 'hash', 'hash', 'upTo256', 'text255', 'port'],
   hold: [],
-  refuse: ['text64'],
+  refuse: ['text64', 'ms?'],
   root: ['hash'],
   ack: ['hash'],
   entries: ['hash?', 'hash?', 'id', 'list', 'list'],
@@ -121,6 +122,7 @@ function wrongValues(kind: Kind): unknown[] {
   if (kind === 'id32') return [...NOT_NUMBERS, 2 ** 32];
   if (kind === 'walkId') return [...NOT_NUMBERS, 0];
   if (kind === 'id') return NOT_NUMBERS;
+  if (kind === 'ms?') return [...NOT_NUMBERS.slice(1), 2 ** 48];
   if (kind.startsWith('text'))
     return [null, 0, Buffer.from('text'), [], 'x'.repeat(Number(kind.slice(4)) + 1), 'ä'.repeat(Number(kind.slice(4)) / 2 + 1)];
   if (kind.startsWith('upTo')) return [null, 0, 'text', [], Buffer.alloc(Number(kind.slice(4)) + 1)];

@@ -97,7 +97,7 @@ export const MESSAGE_ARBITRARIES: { readonly [T in MessageType]: fc.Arbitrary<Me
     listenPort: ports,
   }),
   hold: fc.constant({ type: 'hold' }),
-  refuse: fc.record({ type: fc.constant('refuse'), code: texts(64) }),
+  refuse: fc.record({ type: fc.constant('refuse'), code: texts(64), sinceMs: fc.option(fc.nat({ max: 2 ** 48 - 1 }), { nil: undefined }) }),
   root: fc.record({ type: fc.constant('root'), root: hashes }),
   ack: fc.record({ type: fc.constant('ack'), root: hashes }),
   entries: fc.record({
@@ -187,7 +187,8 @@ export const SAMPLES: readonly Message[] = [
     listenPort: 65_535,
   },
   { type: 'hold' },
-  { type: 'refuse', code: 'NOT_INVITED' },
+  { type: 'refuse', code: 'NOT_INVITED', sinceMs: undefined },
+  { type: 'refuse', code: 'EVICTED', sinceMs: 1_767_225_600_000 },
   { type: 'root', root: filled(32, 13) },
   { type: 'ack', root: filled(32, 14) },
   {

@@ -1,0 +1,54 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { Disk } from '../../src/folder/disk.ts';
+import { readNotes, writeNotes, type PlaceNote } from '../../src/folder/place-notes.ts';
+import { realDisk } from '../../src/folder/real-disk.ts';
+
+let tmp: string;
+
+beforeEach(() => (tmp = mkdtempSync(join(tmpdir(), 'sameroot-notes-'))));
+afterEach(() => rmSync(tmp, { recursive: true }));
+
+function noteOf(index: number, path: string = `folder/file ${index}`): PlaceNote {
+  return { temporary: `staged-${index}`, path, row: new Uint8Array(80).fill(index) };
+}
+
+const plain = ({ temporary, path, row }: PlaceNote): unknown => [temporary, path, [...row]];
+
+test('are read as they were written, but for those whose file is still in staging', () => {
+  const notes = Array.from({ length: 200 }, (_, index) => noteOf(index, index === 7 ? 'new\nline "and" quote' : undefined));
+  for (const index of [3, 150]) writeFileSync(join(tmp, `staged-${index}`), '');
+  writeNotes(realDisk, tmp, { batch: 'replica 5', notes });
+  expect(readdirSync(tmp).length).toBeLessThan(2 + 200 / 10);
+  const found = readNotes(realDisk, tmp);
+  expect(found?.batch).toBe('replica 5');
+  expect(found?.notes.map(plain)).toEqual(notes.filter((_, index) => index !== 3 && index !== 150).map(plain));
+});
+
+test('take the place of those before', () => {
+  writeNotes(realDisk, tmp, { batch: 'a 1', notes: Array.from({ length: 200 }, (_, index) => noteOf(index)) });
+  writeNotes(realDisk, tmp, { batch: 'a 2', notes: [noteOf(1)] });
+  expect(readNotes(realDisk, tmp)).toMatchObject({ batch: 'a 2', notes: [{ path: 'folder/file 1' }] });
+  writeNotes(realDisk, tmp, { batch: 'a 3', notes: [] });
+  expect(readNotes(realDisk, tmp)).toBeUndefined();
+  expect(readdirSync(tmp)).toEqual([]);
+});
+
+test('are left out where one is too long for a link, and the others are there', () => {
+  writeNotes(realDisk, tmp, { batch: 'a 1', notes: [noteOf(1), noteOf(2, 'long/'.repeat(900)), noteOf(3)] });
+  expect(readNotes(realDisk, tmp)?.notes.map(({ path }) => path)).toEqual(['folder/file 1', 'folder/file 3']);
+});
+
+test('are none on a file system without links; any other failure is one', () => {
+  const failing = (code: string): Disk => ({
+    ...realDisk,
+    symlink: () => {
+      throw Object.assign(new Error(code), { code });
+    },
+  });
+  writeNotes(failing('EPERM'), tmp, { batch: 'a 1', notes: [noteOf(1)] });
+  expect(readNotes(realDisk, tmp)).toBeUndefined();
+  expect(() => writeNotes(failing('EIO'), tmp, { batch: 'a 1', notes: [noteOf(1)] })).toThrow('EIO');
+});
