@@ -585,6 +585,8 @@ class RunningNode implements NodeApi {
   }
 
   status(): NodeStatus {
+    // Work for one peer may fail after another has brought the same: no event follows then.
+    this.#stateMayHaveChanged();
     return nodeStatus(this.#statusParts());
   }
 

@@ -12,7 +12,7 @@ import { Site, sleep, type Host } from './hosts.ts';
 import { Load } from './load.ts';
 import { Networks } from './networks.ts';
 
-/** Of so many troubles each; in the long run they last until nodes give their connections up. */
+/** In the long run troubles last until nodes give their connections up. */
 const LONG = process.env['SAMEROOT_LONG'] === '1';
 const ROUNDS = LONG ? 10 : 2;
 const TROUBLES_PER_ROUND = 4;

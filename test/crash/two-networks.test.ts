@@ -1,6 +1,6 @@
 /**
- * Two hosts in network name spaces of their own, joined by a cable (veth) that can be pulled. Needs root and `ip`; where
- * they are not there, the name of the test says so, and it does not run.
+ * Two hosts in network name spaces of their own, each with a cable that can be pulled. Needs root and `ip`; where they are
+ * not there, the name of the test says so, and it does not run.
  */
 import { existsSync, lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';

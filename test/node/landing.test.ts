@@ -8,7 +8,7 @@ import { write, type Entry, type Value } from '../../src/entry/entry.ts';
 import type { Folder } from '../../src/folder/folder.ts';
 import type { BlobTarget } from '../../src/node/blob-target.ts';
 import type { Landing } from '../../src/node/intake.ts';
-import { makeLanding } from '../../src/node/landing.ts';
+import { makeLanding, type Showing } from '../../src/node/landing.ts';
 import { memberKey, Members } from '../../src/node/members.ts';
 import type { Records } from '../../src/node/records.ts';
 import { Replica } from '../../src/replica/replica.ts';
@@ -70,7 +70,7 @@ function contentFor(key: Uint8Array): ContentId {
 
 interface World {
   readonly folder: FakeFolder;
-  readonly landing: Landing;
+  readonly landing: Landing & Showing;
   readonly fetched: string[];
   readonly recordsHold: Set<string>;
   fetch: (content: ContentId) => Promise<void>;
@@ -221,12 +221,15 @@ describe('showing', () => {
     const { landing, folder } = await setup();
     folder.outcomes.set('f/a', 'fails');
     await expect(landing.project([fileKey('a'), fileKey('b')])).rejects.toMatchObject({ code: 'IO_ERROR' });
+    expect(landing.problem).toMatchObject({ code: 'IO_ERROR' });
     await vi.advanceTimersByTimeAsync(200);
     expect(folder.projected.at(-1)).toEqual(['f/a', 'f/b']);
     await vi.advanceTimersByTimeAsync(399);
     expect(folder.projected).toHaveLength(2);
+    expect(landing.problem).toMatchObject({ code: 'IO_ERROR' });
     folder.outcomes.clear();
     await vi.advanceTimersByTimeAsync(1);
+    expect(landing.problem).toBeUndefined();
     expect(folder.projected).toHaveLength(3);
     await vi.advanceTimersByTimeAsync(100_000);
     expect(folder.projected).toHaveLength(3);
