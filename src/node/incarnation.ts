@@ -4,7 +4,8 @@
  * writes of its own that it does not know any more, and so delete them everywhere.
  *
  * A file beside the database holds a nonce; a row in the database holds the same nonce with the file's inode and change
- * time, which no copying program can set. Both are written anew at each start and each clean stop, the file first.
+ * time, which no copying program can set. Both are written anew at each start and each clean stop, the file first; before
+ * it, a row that says which nonce comes next, so that a crash between the two is not taken for a copy.
  *
  * Invariant: where row and file do not belong together, the replica gets a new id before it writes anything. An older
  * database names an older nonce, an older file holds one, and a file that was copied, with its database or alone, has another
@@ -24,12 +25,13 @@ import { asIoError } from '../folder/io-error.ts';
 import { Replica } from '../replica/replica.ts';
 import type { Share } from '../replica/share.ts';
 import * as keyspace from '../store/keyspace.ts';
-import type { Store } from '../store/store.ts';
+import type { Operation, Store } from '../store/store.ts';
 
 const FILE = 'incarnation';
 const NONCE_BYTES = 16;
 const ROW_BYTES: number = NONCE_BYTES + 16;
 const INCARNATION_ROW: Uint8Array = keyspace.metaKey('incarnation');
+const NEXT_ROW: Uint8Array = keyspace.metaKey('incarnation-next');
 const RESTORED_ROW: Uint8Array = keyspace.metaKey('restored');
 const ROLLED_BACK_ROW: Uint8Array = keyspace.metaKey('rolled-back');
 
@@ -41,6 +43,12 @@ export interface IncarnationParts {
   readonly random: Random;
 }
 
+/**
+ * `same`: database and file are as the last run left them. `interrupted`: it died while it wrote them anew; nothing tells any
+ * more whether the file is its own or a copy, but nothing says that the database is old. `copy`: they do not belong together.
+ */
+export type IncarnationState = 'same' | 'interrupted' | 'copy';
+
 export class Incarnation {
   readonly #parts: IncarnationParts;
 
@@ -48,25 +56,33 @@ export class Incarnation {
     this.#parts = parts;
   }
 
-  /** Database and file are as the last run left them. */
-  get isSame(): boolean {
+  get state(): IncarnationState {
     const { disk, dataDir, store } = this.#parts;
     const row = store.get(INCARNATION_ROW);
-    if (row?.length !== ROW_BYTES) return false;
+    const next = store.get(NEXT_ROW);
     const path = join(dataDir, FILE);
     const stats = statOf(disk, path);
-    if (stats?.isFile() !== true || readText(disk, path).trim() !== toHex(row.subarray(0, NONCE_BYTES))) return false;
-    const reader = new ByteReader(row.subarray(NONCE_BYTES));
-    return readFloat(reader) === stats.ino && readFloat(reader) === stats.ctimeMs;
+    if (stats?.isFile() !== true) return row === undefined && stats === undefined ? 'interrupted' : 'copy';
+    const nonce = readText(disk, path).trim();
+    if (row?.length === ROW_BYTES && nonce === toHex(row.subarray(0, NONCE_BYTES))) {
+      const reader = new ByteReader(row.subarray(NONCE_BYTES));
+      return readFloat(reader) === stats.ino && readFloat(reader) === stats.ctimeMs ? 'same' : 'copy';
+    }
+    return next !== undefined && nonce === toHex(next) ? 'interrupted' : 'copy';
   }
 
   /** From now on every older copy of the file or of the database is known as such. */
   async renew(): Promise<void> {
     const { disk, dataDir, store, random } = this.#parts;
     const nonce = random.bytes(NONCE_BYTES);
+    await store.write([{ type: 'put', key: NEXT_ROW, value: nonce }], { durable: true });
     const { ino, ctimeMs } = writeNonce(disk, dataDir, nonce);
     const value = new ByteWriter(ROW_BYTES).raw(nonce).raw(float(ino)).raw(float(ctimeMs)).finish();
-    await store.write([{ type: 'put', key: INCARNATION_ROW, value }], { durable: true });
+    const rows: Operation[] = [
+      { type: 'put', key: INCARNATION_ROW, value },
+      { type: 'del', key: NEXT_ROW },
+    ];
+    await store.write(rows, { durable: true });
   }
 }
 
@@ -91,7 +107,9 @@ export async function openReplica(
   if (isNew) await Replica.create(store, share, clock, random);
   else {
     if (store.get(ROLLED_BACK_ROW) !== undefined) throw rolledBack();
-    if (!incarnation.isSame) {
+    const { state } = incarnation;
+    if (state === 'interrupted') await Replica.changeId(store, random);
+    else if (state === 'copy') {
       await Replica.changeId(store, random, [{ type: 'put', key: RESTORED_ROW, value: keyspace.PRESENT }]);
       log.warn('the database is not the one that ran here last: this host goes on as a new replica', { folder: dataDir });
     }

@@ -400,7 +400,7 @@ class RunningNode implements NodeApi {
 
   #ground(hello: Hello, ours: Hello): SessionGround {
     const { replica, folder } = this.#body!;
-    const tree = replica.treeOf(ours.root);
+    const { root, tree } = replica.head;
     return {
       replica: {
         reader: replica.reader,
@@ -408,7 +408,8 @@ class RunningNode implements NodeApi {
         treeOf: (root) => replica.treeOf(root),
         inline: (item, known) => folder.inline(item, known),
       },
-      head: tree === undefined ? replica.head : { root: ours.root, tree },
+      head: { root, tree },
+      told: ours.root,
       replicaId: replica.id,
       // What our hello said, not what is true by now: the peer goes by that.
       contains: ours.containsReplica === hello.replica ? ours.contains : undefined,
@@ -437,6 +438,9 @@ class RunningNode implements NodeApi {
       this.#tell(link, false);
       this.#body!.purge.greet(link);
       this.#rootMoved(link);
+      // The session says what it comes to contain, not what was contained before a restart.
+      const cursor = this.#cursor(hello.nodeId);
+      if (cursor?.replica === hello.replica && equalBytes(cursor.root, hello.root)) this.#returning?.contains(link, hello.root);
     });
   }
 

@@ -20,6 +20,8 @@ const CLOSE_PROTOCOL = 4_000;
 export interface SessionGround {
   readonly replica: SessionReplica;
   readonly head: SessionHead;
+  /** The root in our hello. */
+  readonly told: Uint8Array;
   readonly replicaId: string;
   /** The root of the peer's replica that we contain, if the replica id is still the same. */
   readonly contains: Uint8Array | undefined;

@@ -46,6 +46,8 @@ export interface SessionReplica {
 export interface SessionOptions {
   readonly replica: SessionReplica;
   readonly head: SessionHead;
+  /** The root in our hello: time goes by between it and the session. */
+  readonly told: Uint8Array;
   readonly nowMs: number;
   /** Begins walks; exactly one of the two sides does. */
   readonly initiator: boolean;
@@ -94,7 +96,8 @@ export class Session {
   #head: SessionHead;
   /** Our own heads of this session. */
   readonly #heads = new RootLog();
-  #headOrder = 1;
+  #headOrder = 2;
+  readonly #told: Uint8Array;
   #peerRoot: Uint8Array;
   #peerRootOrder = 0;
   /** Counts the peer's messages: what was learnt from a later one is newer. */
@@ -129,7 +132,8 @@ export class Session {
   constructor(options: SessionOptions) {
     this.#replica = options.replica;
     this.#initiator = options.initiator;
-    this.#head = options.head;
+    this.#told = options.told;
+    this.#head = this.#beginning(options);
     this.#nowMs = options.nowMs;
     this.#peerRoot = options.peerRoot;
     this.#contains = options.contains;
@@ -141,8 +145,19 @@ export class Session {
       this.#sent = { root: options.peerContains!, tree };
       this.#heads.add(options.peerContains!, 0);
     }
-    this.#heads.add(options.head.root, this.#headOrder);
+    this.#heads.add(options.told, 1);
+    this.#heads.add(this.#head.root, this.#headOrder);
     this.#confirmed = this.#sent;
+  }
+
+  /**
+   * Where both hellos name one root, that is what both contain, and the difference to our head of now is all there is to send. In
+   * every other case nothing may be sent from a tree as old as the hello: tombstones may be purged since, here and at the
+   * peer, and what they had deleted would be alive again.
+   */
+  #beginning({ replica, head, told, peerRoot }: SessionOptions): SessionHead {
+    const tree = equalBytes(peerRoot, told) ? replica.treeOf(told) : undefined;
+    return tree === undefined ? head : { root: told, tree };
   }
 
   get inSync(): boolean {
@@ -218,6 +233,7 @@ export class Session {
   }
 
   #start(): void {
+    if (!equalBytes(this.#told, this.#head.root)) this.#send({ type: 'root', root: this.#head.root });
     if (this.#confirmed !== undefined) this.#emit({ type: 'confirmed', root: this.#confirmed.root });
     if (this.#settleIfEqual() || this.#sent !== undefined) return;
     this.#needWalk();

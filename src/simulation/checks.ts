@@ -10,7 +10,6 @@ import { decodeEntry, weighEntry } from '../entry/entry-codec.ts';
 import { compareDots, contains, covers, EMPTY_CONTEXT, type Entry, type Version } from '../entry/entry.ts';
 import { isLive } from '../entry/view.ts';
 import { Replica } from '../replica/replica.ts';
-import { keyBody, PREFIX, prefixRange } from '../store/keyspace.ts';
 import type { SortedRows } from '../store/sorted-rows.ts';
 import type { Store } from '../store/store.ts';
 import { build } from '../tree/build.ts';
@@ -31,8 +30,6 @@ export interface Violation {
 
 const MESSAGE_LENGTH_MAX = 2_000;
 const VIOLATIONS_MAX = 20;
-/** From the rename that shows a version to the commit that says so. */
-const SHOWING_MS_MAX = 2_000;
 
 export class Checks {
   readonly violations: Violation[] = [];
@@ -57,7 +54,6 @@ export class Checks {
   /** Whole files only, and a root that covers nothing but what is here. */
   afterDeath(host: SimHost, death: Death): void {
     for (const { path, file } of this.#users.items(host)) this.#checkWhole(host, path, file, death);
-    for (const key of this.keysToShow(host)) this.#model.doubtSight(key, host.index, this.#trace.nowMs - SHOWING_MS_MAX);
     const replica = this.replicaOf(host);
     if (replica === undefined) return;
     const held = this.#numbersOn(host);
@@ -73,12 +69,6 @@ export class Checks {
         );
       }
     }
-  }
-
-  /** Keys whose entries its database has, and has not noted as shown on the disk. */
-  keysToShow(host: SimHost): Set<string> {
-    const rows = host.database.snapshot().rows.rows(prefixRange(PREFIX.pending));
-    return new Set(Array.from(rows, ([key]) => fromUtf8(keyBody(key)) ?? ''));
   }
 
   /** What the root of a host does not cover yet may be lost with its power; here it is not, see `UserFiles`. */

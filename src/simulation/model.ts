@@ -13,13 +13,7 @@ import { assert } from '../base/assert.ts';
 /** A file's bytes (by number) and mode, a link's target, a record's bytes (by number); `undefined`: deleted. */
 export type ModelValue = string | undefined;
 
-export interface ModelAuthor {
-  readonly host: number;
-  readonly atMs: number;
-}
-
 export interface ModelVersion {
-  readonly author: ModelAuthor | undefined;
   readonly number: number;
   readonly key: string;
   readonly value: ModelValue;
@@ -33,7 +27,7 @@ export interface ModelVersion {
   mayReplace: readonly number[];
 }
 
-const COPY_NAME = /^(.*)\.conflict-\d{8}T\d{6}Z-[0-9a-f]{8}(?:-[0-9a-f]+)?(\.[^./]*)?$/;
+const COPY_NAME = /^(.*)\.conflict-\d{8}T\d{6}Z-[0-9a-f]{8}(?:[0-9a-f]{8})?-[0-9a-f]+(\.[^./]*)?$/;
 
 /** The path that a conflict copy is a copy of, by its name. */
 export function ownerOf(path: string): string | undefined {
@@ -51,12 +45,11 @@ export class Model {
   }
 
   /**
-   * `author`: where and when. A value that was kept against others was written twice: who sees it has seen the first of these writes,
-   * and nobody here can tell whether the others too.
+   * A value that was kept against others was written twice: who sees it has seen the first of these writes, and nobody here can
+   * tell whether the others too.
    */
-  write(key: string, value: ModelValue, seen: readonly ModelVersion[], author?: ModelAuthor): ModelVersion {
+  write(key: string, value: ModelValue, seen: readonly ModelVersion[]): ModelVersion {
     const version: ModelVersion = {
-      author,
       number: this.#versions.length,
       key,
       value,
@@ -102,18 +95,6 @@ export class Model {
     version.certain = false;
     version.mayReplace = [...version.mayReplace, ...version.seen];
     version.seen = [];
-  }
-
-  /**
-   * A host died while it was showing what others wrote at `key`: what its users did there since `sinceMs` they may have done to
-   * a file that the host does not know to have shown. Then it shows it again, for it can not know that they saw it.
-   */
-  doubtSight(key: string, host: number, sinceMs: number): void {
-    for (const version of this.#byKey.get(key) ?? []) {
-      if (version.author?.host !== host || version.author.atMs < sinceMs) continue;
-      version.mayReplace = [...version.mayReplace, ...version.seen];
-      version.seen = [];
-    }
   }
 
   /** A host starts anew: what only it had may be there in the end, or not. Gives what was alive of that. */

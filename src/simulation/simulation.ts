@@ -95,7 +95,6 @@ class Simulation {
     this.#users = new Users(this.#model, this.#random.fork('users'), this.#trace);
     this.#checks = new Checks(this.#model, this.#users, this.#trace);
     this.#users.onTorn = (host, path, what) => this.#checks.report('torn', `host ${host.index}: ${path} holds ${what}`);
-    this.#users.isShowing = (host, key) => this.#checks.keysToShow(host).has(key);
     this.#users.othersHold = (host, value) =>
       this.#hosts.some(
         (other) => other !== host && this.#users.items(other).some(({ file }) => this.#users.valueOf(other, file).value === value),
@@ -320,7 +319,8 @@ class Simulation {
   #startAnew(host: SimHost, action: () => boolean): boolean {
     // Read again from the disk, bytes that have rotted would pass for an edit.
     if (this.#users.hasRot(host)) return false;
-    const others = this.#hosts.filter((other) => other !== host && !other.evicted);
+    // One that comes back without its database holds nothing for the others: what they do not have is set aside there.
+    const others = this.#hosts.filter((other) => other !== host && !other.evicted && other.returning === undefined);
     const elsewhere = this.#users.shownOn(others);
     const records = this.#checks.recordsIn(others);
     if (!action()) return false;
@@ -360,9 +360,10 @@ class Simulation {
 
   /** An evicted host is invited again. */
   async #invite(host: SimHost): Promise<void> {
-    const inviter = this.#hosts.find(
-      (other) => !other.evicted && other.returning === undefined && other.node !== undefined && isReady(other),
+    const able = this.#hosts.filter(
+      (other) => other !== host && !other.evicted && other.returning === undefined && other.node !== undefined && isReady(other),
     );
+    const inviter = able.find((other) => !isOutcast(other)) ?? able[0];
     if (inviter === undefined) return;
     const { token } = await inviter.node!.invite({ expiresMs: INVITE_MS });
     if (host.hasShare) {

@@ -241,9 +241,6 @@ export class Users {
     return { file, value, shown };
   }
 
-  /** Set by the simulation: was the host showing what others wrote at this key when it died? */
-  isShowing: (host: SimHost, key: string) => boolean = () => false;
-
   /** Told of bytes that nobody wrote. */
   onTorn: (host: SimHost, path: string, what: string) => void = () => undefined;
 
@@ -255,8 +252,7 @@ export class Users {
   }
 
   #tell(host: SimHost, key: string, value: string | undefined, seen: readonly ModelVersion[]): ModelVersion {
-    const version = this.#model.write(key, value, seen, { host: host.index, atMs: this.#trace.nowMs });
-    if (!host.running && this.isShowing(host, key)) this.#model.doubtSight(key, host.index, this.#trace.nowMs);
+    const version = this.#model.write(key, value, seen);
     // What is done on a host that is out of the share, or not back yet, counts for nothing there: it may be set aside.
     if (host.evicted || host.returning !== undefined) this.#model.doubtWrite(version);
     return version;

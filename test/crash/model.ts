@@ -40,7 +40,7 @@ export interface Verdict {
 
 const STORY_LINES = 30;
 
-const COPY_NAME = /^(.*)\.conflict-\d{8}T\d{6}Z-[0-9a-f]{8}(?:-[0-9a-f]+)?(\.[^./]*)?$/;
+const COPY_NAME = /^(.*)\.conflict-\d{8}T\d{6}Z-[0-9a-f]{8}(?:[0-9a-f]{8})?-[0-9a-f]+(\.[^./]*)?$/;
 
 /** The path that a conflict copy is a copy of, by its name; undefined for any other file. */
 export function ownerOf(path: string): string | undefined {

@@ -42,7 +42,13 @@ const keep: Mutation = {
   key: KEY,
   next: (current, author) => {
     const kept = view(current).others[0]!.version.value;
-    return write(current, current!.versions.map(({ dot }) => dot), author.dot(), author.stamp(), kept);
+    return write(
+      current,
+      current!.versions.map(({ dot }) => dot),
+      author.dot(),
+      author.stamp(),
+      kept,
+    );
   },
 };
 

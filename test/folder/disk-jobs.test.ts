@@ -61,7 +61,8 @@ describe('a job', () => {
       quarantine: undefined,
       removals: [],
       placements: [],
-      touches: [], checks: [],
+      touches: [],
+      checks: [],
       copies: [],
     });
     expect(missing).toEqual(missingInThread);

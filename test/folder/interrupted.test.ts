@@ -95,19 +95,25 @@ describe('notes count for nothing', () => {
   test('in a replica with another id: it is not the one that wrote them', async () => {
     const keys = await fixture.receive({ a: file('one') });
     const { store } = fixture;
-    await fixture.kill(0, () => fixture.materialiser.project(keys), () =>
-      Replica.changeId(store, seededRandom(5)),
+    await fixture.kill(
+      0,
+      () => fixture.materialiser.project(keys),
+      () => Replica.changeId(store, seededRandom(5)),
     );
     expect(getPlaced(store, 'a')).toBeUndefined();
   });
 
   test('if they are none of ours', async () => {
     const keys = await fixture.receive({ a: file('one') });
-    await fixture.kill(0, () => fixture.materialiser.project(keys), () => {
-      const note = readlinkSync(at('.sameroot/tmp/notes-0'));
-      rmSync(at('.sameroot/tmp/notes-0'));
-      symlinkSync(`${note}, and more`, at('.sameroot/tmp/notes-0'));
-    });
+    await fixture.kill(
+      0,
+      () => fixture.materialiser.project(keys),
+      () => {
+        const note = readlinkSync(at('.sameroot/tmp/notes-0'));
+        rmSync(at('.sameroot/tmp/notes-0'));
+        symlinkSync(`${note}, and more`, at('.sameroot/tmp/notes-0'));
+      },
+    );
     expect(getPlaced(fixture.store, 'a')).toBeUndefined();
     expect((await fixture.materialiser.redo()).done).toEqual(keys);
   });

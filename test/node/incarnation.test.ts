@@ -123,15 +123,15 @@ test('nonce, inode and change time each tell one file from another', async () =>
   const store = new MemoryStore();
   await open(store);
   const stats = realDisk.lstat(file())!;
-  const isSameWith = (change: object): boolean => {
+  const stateWith = (change: object): string => {
     const disk = { ...realDisk, lstat: () => Object.assign(Object.create(stats) as typeof stats, change) };
-    return new Incarnation({ disk, dataDir, store, random: world.random }).isSame;
+    return new Incarnation({ disk, dataDir, store, random: world.random }).state;
   };
-  expect(isSameWith({})).toBe(true);
-  expect(isSameWith({ ino: stats.ino + 1 })).toBe(false);
-  expect(isSameWith({ ctimeMs: stats.ctimeMs + 1 })).toBe(false);
+  expect(stateWith({})).toBe('same');
+  expect(stateWith({ ino: stats.ino + 1 })).toBe('copy');
+  expect(stateWith({ ctimeMs: stats.ctimeMs + 1 })).toBe('copy');
   writeFileSync(file(), '00'.repeat(16));
-  expect(isSameWith({})).toBe(false);
+  expect(stateWith({})).toBe('copy');
 });
 
 type Step =
@@ -157,14 +157,41 @@ const steps = fc.array(
   { minLength: 15, maxLength: 30, size: 'max' },
 );
 
-/** Refuses all writes from some moment on, as a process that is dead. */
+/** Refuses all writes after so many, as a process that is dead. */
 class MortalStore extends MemoryStore {
-  dead = false;
+  writesLeft = Number.POSITIVE_INFINITY;
 
   override write(...input: Parameters<MemoryStore['write']>): Promise<void> {
-    return this.dead ? Promise.reject(new SamerootError('CLOSED', 'dead')) : super.write(...input);
+    return this.writesLeft-- <= 0 ? Promise.reject(new SamerootError('CLOSED', 'dead')) : super.write(...input);
   }
 }
+
+test('a death while both are written anew costs a new id at most, and is not taken for a copy', async () => {
+  const store = new MortalStore();
+  const ids = [(await open(store)).replica.id];
+  for (const writes of [0, 1, 2]) {
+    store.writesLeft = writes;
+    const renewed = new Incarnation({ disk: realDisk, dataDir, store, random: world.random }).renew();
+    if (writes === 2) await renewed;
+    else expect(await codeOf(renewed)).toBe('CLOSED');
+    store.writesLeft = Number.POSITIVE_INFINITY;
+    const { replica, restored } = await open(store);
+    expect([replica.id === ids.at(-1), restored]).toEqual([writes !== 1, false]);
+    ids.push(replica.id);
+  }
+});
+
+test('so does a death in the middle of the very first start', async () => {
+  // The share, the row of the next nonce, and then the row of the file.
+  for (const writes of [1, 2]) {
+    const store = new MortalStore();
+    store.writesLeft = writes;
+    expect(await codeOf(open(store))).toBe('CLOSED');
+    store.writesLeft = Number.POSITIVE_INFINITY;
+    expect((await open(store)).restored).toBe(false);
+    rmSync(file());
+  }
+});
 
 /**
  * A world of one database, its file, and copies of both taken at any time. The model: all writes that were ever made under
@@ -186,9 +213,9 @@ class Law {
     else if (type === 'stop' && this.running !== undefined) await this.running.incarnation.renew().then(() => (this.running = undefined));
     else if (type === 'die') this.running = undefined;
     else if (type === 'die-between' && this.running !== undefined) {
-      this.store.dead = true;
+      this.store.writesLeft = 1;
       await this.running.incarnation.renew().catch(() => undefined);
-      this.store.dead = false;
+      this.store.writesLeft = Number.POSITIVE_INFINITY;
       this.running = undefined;
     } else if (type === 'copy-file' && this.hasFile) {
       cpSync(file(), copy, { preserveTimestamps: true });
@@ -259,6 +286,6 @@ test('a file that can not be written is an error of the disk, and the old one st
   };
   const failing = new Incarnation({ disk, dataDir, store, random: world.random });
   expect(await codeOf(failing.renew())).toBe('DISK_FULL');
-  expect(failing.isSame).toBe(true);
+  expect(failing.state).toBe('same');
   expect((await open(store)).replica.id).toBe(replica.id);
 });

@@ -5,8 +5,10 @@
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { realRandom } from '../../src/app/real-world.ts';
+import { ByteWriter, utf8 } from '../../src/base/bytes.ts';
 import { realDisk } from '../../src/folder/real-disk.ts';
 import { Incarnation } from '../../src/node/incarnation.ts';
+import { metaKey } from '../../src/store/keyspace.ts';
 import { openLevelStore } from '../../src/store/level-store.ts';
 import {
   contentsOf,
@@ -205,6 +207,32 @@ describe('a lost database', () => {
     c = await cluster.start('c', addresses[2]);
     expect(await expectSame(a, b, c)).toEqual({});
     expect([...setAside(cluster, 'a'), ...setAside(cluster, 'b')]).toEqual(['x', 'x']);
+  });
+
+  test('is over after a restart in the middle, too, though the peer has nothing new to tell', async () => {
+    await using cluster = new Cluster();
+    cluster.write('a', 'x', 'x');
+    let [a, b] = await cluster.pair();
+    await converged(a, b);
+    const address = sameAddress(b);
+    await cluster.stop(b);
+    loseDatabase(cluster, 'b');
+    b = await repaired(cluster, 'b', address);
+    await converged(a, b);
+    await cluster.stop(b);
+    // As if it had been stopped between the moment when it had all that the peer has and the end of its return.
+    const plan = new ByteWriter(8).u8(0).u8(0).sized(utf8('q')).finish();
+    await using store = await openLevelStore(cluster.path('b', '.sameroot/db'));
+    await store.write([{ type: 'put', key: metaKey('returning'), value: plan }], { durable: true });
+    await store.close();
+    cluster.write('b', 'found', 'while it was down');
+    b = await cluster.start('b', address);
+    await until(
+      'it has come back',
+      () => b.api.status().returning?.done === true,
+      () => b.api.status(),
+    );
+    expect(Object.keys(await expectSame(a, b)).sort()).toEqual(['found', 'x']);
   });
 
   test('shows conflict copies as such again', async () => {

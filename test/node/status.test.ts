@@ -32,7 +32,8 @@ test('a host that was in trouble and is in sync by now is told apart: what went 
 });
 
 test('nobody is in sync alone, with a peer that has something else, or before it is on the disk', () => {
-  for (const situation of [{ sessions: [] }, { sessions: [true, false] }, { unshown: true }]) expect(isInSync(partsIn(situation))).toBe(false);
+  for (const situation of [{ sessions: [] }, { sessions: [true, false] }, { unshown: true }])
+    expect(isInSync(partsIn(situation))).toBe(false);
   expect(nodeState(partsIn({ sessions: [] }))).toBe('alone');
 });
 

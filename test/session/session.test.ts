@@ -520,6 +520,23 @@ describe('a session by itself', () => {
     inline: [],
   });
 
+  it('sends nothing from a tree as old as its hello: what was deleted and purged since would be alive again', () => {
+    const { a, b } = alone();
+    a.write(nameOf(1));
+    const told = a.announced;
+    a.write(nameOf(1));
+    b.write(nameOf(2));
+    const session = a.newSession(b, { head: told, contains: undefined }, { head: b.announced, contains: a.root });
+    const first = sends([...session.step({ type: 'start' }, 0), ...session.step({ type: 'head', head: a.announced, local: false }, 0)]);
+    expect(first).toEqual([{ type: 'root', root: a.root }]);
+    // Where it was at the root of the peer, only what came since is sent.
+    const same = a.newSession(b, { head: told, contains: undefined }, { head: told, contains: undefined });
+    const later = sends([...same.step({ type: 'start' }, 0), ...same.step({ type: 'head', head: a.announced, local: true }, 0)]);
+    expect(later.map((message) => (message.type === 'entries' ? [message.base, message.root] : message.type))).toEqual([
+      [told.root, a.root],
+    ]);
+  });
+
   it('tells its root to a peer that wants a walk although the roots are equal', () => {
     const { a, step } = alone();
     expect(sends(step(says({ type: 'walk-request' })))).toEqual([{ type: 'root', root: a.root }]);

@@ -67,14 +67,14 @@ describe('the model', () => {
   });
 
   test('finds what a conflict copy is a copy of', () => {
-    expect(ownerOf('d/x.conflict-20261123T043455Z-0a1b2c3d.txt')).toBe('d/x.txt');
-    expect(ownerOf('d/x.conflict-20261123T043455Z-0a1b2c3d')).toBe('d/x');
+    expect(ownerOf('d/x.conflict-20261123T043455Z-0a1b2c3d-1f.txt')).toBe('d/x.txt');
+    expect(ownerOf('d/x.conflict-20261123T043455Z-0a1b2c3d-1f')).toBe('d/x');
     expect(ownerOf('d/x.txt')).toBeUndefined();
     const model = new Model();
     const first = model.write('f/d/x', '#1:644', []);
-    expect(model.findShown('d/x.conflict-20261123T043455Z-0a1b2c3d', '#1:644')).toBe(first);
-    const own = model.write('f/d/x.conflict-20261123T043455Z-0a1b2c3d', '#2:644', []);
-    expect(model.findShown('d/x.conflict-20261123T043455Z-0a1b2c3d', '#2:644')).toBe(own);
-    expect(model.findShown('d/x.conflict-20261123T043455Z-0a1b2c3d', '#7:644')).toBeUndefined();
+    expect(model.findShown('d/x.conflict-20261123T043455Z-0a1b2c3d-1f', '#1:644')).toBe(first);
+    const own = model.write('f/d/x.conflict-20261123T043455Z-0a1b2c3d-1f', '#2:644', []);
+    expect(model.findShown('d/x.conflict-20261123T043455Z-0a1b2c3d-1f', '#2:644')).toBe(own);
+    expect(model.findShown('d/x.conflict-20261123T043455Z-0a1b2c3d-1f', '#7:644')).toBeUndefined();
   });
 });

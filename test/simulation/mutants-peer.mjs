@@ -207,7 +207,7 @@ export const PEER_MUTANTS = [
     file: 'src/node/incarnation.ts',
     breaks: 'an older copy of the database goes on under the id of the newer one: two writes of one name, and one is dropped',
     promise: '6 no version is lost',
-    edits: [{ find: 'if (!incarnation.isSame) {', put: 'if (incarnation === undefined) {' }],
+    edits: [{ find: 'const { state } = incarnation;', put: "const state: string = 'same';" }],
     laws: ['test/node/incarnation.test.ts'],
   },
 ];
