@@ -19,7 +19,7 @@ import { toJson, type Terminal, type VerbContext } from './terminal.ts';
 const SHRINK_RUNS_MAX = 400;
 const PROGRESS_EVERY_MS = 2_000;
 /** A run that finds this many is stopped: they are likely to be one and the same. */
-const FAILURES_MAX = 10;
+const FAILURES_MAX = 50;
 
 interface SimulateOptions extends HistorySize {
   /** `7`, or `1:7` with the version of the simulation. */

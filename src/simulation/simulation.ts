@@ -200,6 +200,8 @@ class Simulation {
   #act({ host: index, action }: Step): void {
     const host = this.#hosts[index % this.#hosts.length]!;
     this.#noteReturned();
+    // All files of a folder that was put back are read again: bytes that rot before that pass for an edit.
+    if (action.type === 'flip' && (host.returning !== undefined || (host.restores > 0 && !isReady(host)))) return;
     this.#trace.effect(host.index, action.type, 0);
     if (this.#users.act(host, action)) this.#count(action);
     else this.#disturb(host, action);
@@ -259,7 +261,8 @@ class Simulation {
         this.#joinLater(host);
         break;
       case 'backup':
-        if (host.neverJoined || host.evicted || host.returning !== undefined || !this.#checks.isTakenIn(host)) return;
+        if (host.neverJoined || host.evicted || host.returning !== undefined || this.#users.hasRot(host) || !this.#checks.isTakenIn(host))
+          return;
         host.backUp();
         break;
       case 'restore':
