@@ -61,9 +61,15 @@ export class PlaceJobs {
   }
 }
 
+/** In staging, complete with mode and time. */
+interface Arriving {
+  readonly name: string;
+  readonly stats: FileStats;
+}
+
 /** What a placement needs in staging; folders are made when their turn comes. */
-interface Made {
-  readonly name: string | undefined;
+interface Ready {
+  readonly arriving: Arriving | undefined;
   readonly error: unknown;
 }
 
@@ -97,11 +103,11 @@ class Applier {
   }
 
   #placeAll(placements: readonly Placement[]): Outcome[] {
-    const made = placements.map(({ want }) => this.#makeReady(want));
-    const notes = placements.map(({ path, row }, at) => noteOf(path, row, made[at]!.name));
+    const ready = placements.map(({ want }) => this.#makeReady(want));
+    const notes = placements.map(({ path, row }, at) => noteOf(path, row, ready[at]!.arriving));
     const failure = this.#tryToNote(notes);
     const placed = placements.map((placement, at) =>
-      this.#guarded(placement.path, () => this.#place(placement, failure === undefined ? made[at]! : { name: undefined, error: failure })),
+      this.#guarded(placement.path, () => this.#place(placement, failure === undefined ? ready[at]! : { arriving: undefined, error: failure })),
     );
     // What has not moved is removed now, or placed by others later on, and would count as shown then.
     const right = notes.map((note, at) => (hasMoved(placed[at]!) ? note : undefined));
@@ -209,7 +215,7 @@ class Applier {
     return { status: 'done', stat: undefined };
   }
 
-  #place(placement: Placement, made: Made): Outcome {
+  #place(placement: Placement, ready: Ready): Outcome {
     const { path, was, want, setAside } = placement;
     const fault = this.#parents.check(path);
     if (fault !== undefined) return blockedBy(fault);
@@ -222,11 +228,9 @@ class Applier {
       if (want.kind === 'directory' && want.implied && stats.isDirectory()) return { status: 'left' };
       return isWanted(this.#disk, target, stats, want) ? this.#adopt(path, stats, want) : { status: 'dirty', path };
     }
-    if (made.error !== undefined) throw made.error;
-    const name = want.kind === 'directory' ? this.#makeFolder(want.mode) : made.name;
-    if (name === undefined) return { status: 'absent' };
-    const temporary = join(this.#batch.tmp, name);
-    const arriving = lstatExisting(this.#disk, temporary);
+    if (ready.error !== undefined) throw ready.error;
+    const arriving = want.kind === 'directory' ? this.#makeFolder(want.mode) : ready.arriving;
+    if (arriving === undefined) return { status: 'absent' };
     let trashed: Trashed | undefined;
     if (replaces) {
       const [folder, base] = this.#refuge(setAside);
@@ -236,9 +240,9 @@ class Applier {
       // Copies have another inode; a link that is not the file we looked at shows that the user was quicker.
       if (was.kind === 'file' && now.nlink > 1 && !sameFile(now, was.stat)) return { status: 'dirty', path };
     }
-    this.#disk.rename(temporary, target);
+    this.#disk.rename(join(this.#batch.tmp, arriving.name), target);
     if (want.kind === 'directory') this.#parents.made(path);
-    return { status: 'done', stat: this.#statOf(target, arriving), trashed, moved: true };
+    return { status: 'done', stat: this.#statOf(target, arriving.stats), trashed, moved: true };
   }
 
   /** Of what has arrived. Where it can not be seen any more, for a user was quicker, say, it is as no file ever is. */
@@ -252,21 +256,21 @@ class Applier {
     return { ...diskStat(arriving), ctimeMs: 0 };
   }
 
-  #makeReady(want: Wanted): Made {
+  #makeReady(want: Wanted): Ready {
     try {
-      return { name: want.kind === 'directory' ? undefined : this.#make(want), error: undefined };
+      return { arriving: want.kind === 'directory' ? undefined : this.#make(want), error: undefined };
     } catch (error) {
-      return { name: undefined, error };
+      return { arriving: undefined, error };
     }
   }
 
-  /** The name in staging of the new thing, complete with mode and time; `undefined` where its bytes are not at hand. */
-  #make(want: WantedFile | WantedLink): string | undefined {
+  /** The new thing; `undefined` where its bytes are not at hand. */
+  #make(want: WantedFile | WantedLink): Arriving | undefined {
     const { tmp } = this.#batch;
     if (want.kind === 'symlink') {
       const name = this.#ownName();
       this.#disk.symlink(want.target, join(tmp, name));
-      return name;
+      return this.#arriving(name);
     }
     if (want.bytes > 0 && (want.staged === undefined || this.#unfilled.has(want.staged))) return undefined;
     const name = want.staged ?? this.#ownName();
@@ -275,14 +279,18 @@ class Applier {
     const stats = lstatOrNothing(this.#disk, temporary);
     if (stats === undefined) return undefined;
     setModeAndTime(this.#disk, temporary, stats, want.mode, want.mtimeMs);
-    return name;
+    return this.#arriving(name);
   }
 
-  #makeFolder(mode: number): string {
+  #makeFolder(mode: number): Arriving {
     const name = this.#ownName();
     this.#disk.mkdir(join(this.#batch.tmp, name));
     this.#disk.chmod(join(this.#batch.tmp, name), mode);
-    return name;
+    return this.#arriving(name);
+  }
+
+  #arriving(name: string): Arriving {
+    return { name, stats: lstatExisting(this.#disk, join(this.#batch.tmp, name)) };
   }
 
   /** What lies there is what is wanted: only mode and time are brought in line. */
@@ -322,8 +330,8 @@ class Applier {
   }
 }
 
-function noteOf(path: string, row: Uint8Array | undefined, temporary: string | undefined): PlaceNote | undefined {
-  return row === undefined || temporary === undefined ? undefined : { temporary, path, row };
+function noteOf(path: string, row: Uint8Array | undefined, arriving: Arriving | undefined): PlaceNote | undefined {
+  return row === undefined || arriving === undefined ? undefined : { temporary: arriving.name, path, row, stat: diskStat(arriving.stats) };
 }
 
 function hasMoved(outcome: Outcome): boolean {

@@ -17,14 +17,17 @@ import { LINK_TARGET_BYTES_MAX } from '../base/limits.ts';
 import { lstatOrNothing } from './disk-stat.ts';
 import type { Disk } from './disk.ts';
 import { removeFile } from './file-io.ts';
+import type { DiskStat } from './placed.ts';
 
 export interface PlaceNote {
   /** Name in staging. */
   readonly temporary: string;
   /** Below the shared folder. */
   readonly path: string;
-  /** The placed row that is to be written (see placed.ts). */
+  /** The placed row that is to be written (see placed.ts), but for its stat. */
   readonly row: Uint8Array;
+  /** Before the rename, which changes nothing of it but the time of change. */
+  readonly stat: DiskStat;
 }
 
 /** Of one batch. */
@@ -36,7 +39,7 @@ export interface PlaceNotes {
 
 const NONE: PlaceNotes = { batch: '', notes: [] };
 
-type Line = readonly [temporary: string, path: string, row: string];
+type Line = readonly [temporary: string, path: string, row: string, inode: number, bytes: number, mtimeMs: number, mode: number];
 
 const NO_LINKS: ReadonlySet<string | undefined> = new Set(['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EINVAL', 'ENAMETOOLONG']);
 
@@ -74,8 +77,9 @@ function texts(batch: string, notes: readonly PlaceNote[]): string[] {
     lines = [];
     bytes = frame;
   };
-  for (const { temporary, path, row } of notes) {
-    const line = JSON.stringify([temporary, path, Buffer.from(row).toString('base64')] satisfies Line);
+  for (const { temporary, path, row, stat } of notes) {
+    const base64 = Buffer.from(row).toString('base64');
+    const line = JSON.stringify([temporary, path, base64, stat.inode, stat.bytes, stat.mtimeMs, stat.mode] satisfies Line);
     const lineBytes = Buffer.byteLength(line) + 1;
     if (frame + lineBytes > LINK_TARGET_BYTES_MAX) continue;
     if (bytes + lineBytes > LINK_TARGET_BYTES_MAX) end();
@@ -102,7 +106,10 @@ export function readNotes(disk: Disk, tmp: string): PlaceNotes | undefined {
 function parse(text: string): PlaceNotes | undefined {
   try {
     const [batch, ...lines] = JSON.parse(text) as [string, ...Line[]];
-    return { batch, notes: lines.map(([temporary, path, row]) => ({ temporary, path, row: Buffer.from(row, 'base64') })) };
+    const notes = lines.map(([temporary, path, row, inode, bytes, mtimeMs, mode]): PlaceNote => {
+      return { temporary, path, row: Buffer.from(row, 'base64'), stat: { inode, bytes, mtimeMs, ctimeMs: 0, mode } };
+    });
+    return { batch, notes };
   } catch (error) {
     if (error instanceof SyntaxError || error instanceof TypeError) return undefined;
     throw error;

@@ -401,6 +401,10 @@ class RunningNode implements NodeApi {
   #ground(hello: Hello, ours: Hello): SessionGround {
     const { replica, folder } = this.#body!;
     const { root, tree } = replica.head;
+    // What our hello said, not what is true by now: the peer goes by that.
+    const contains = ours.containsReplica === hello.replica ? ours.contains : undefined;
+    // The session says what it comes to contain, not what was contained before a restart.
+    if (contains !== undefined && equalBytes(contains, hello.root)) this.#returning?.contains({ nodeId: hello.nodeId, hello }, contains);
     return {
       replica: {
         reader: replica.reader,
@@ -411,8 +415,7 @@ class RunningNode implements NodeApi {
       head: { root, tree },
       told: ours.root,
       replicaId: replica.id,
-      // What our hello said, not what is true by now: the peer goes by that.
-      contains: ours.containsReplica === hello.replica ? ours.contains : undefined,
+      contains,
       initiator: this.#identity.nodeId < hello.nodeId,
     };
   }
@@ -435,12 +438,14 @@ class RunningNode implements NodeApi {
     this.#emit({ type: 'transfer', phase: 'initialise', peer: hello.nodeId, detail: { root: toHex(hello.root) } });
     // The session is made after this; what happened since our hello is told then.
     this.#world.timers.soon(() => {
-      this.#tell(link, false);
-      this.#body!.purge.greet(link);
-      this.#rootMoved(link);
-      // The session says what it comes to contain, not what was contained before a restart.
-      const cursor = this.#cursor(hello.nodeId);
-      if (cursor?.replica === hello.replica && equalBytes(cursor.root, hello.root)) this.#returning?.contains(link, hello.root);
+      try {
+        this.#tell(link, false);
+        this.#body!.purge.greet(link);
+        this.#rootMoved(link);
+      } catch (error) {
+        // The database can not be read just now: the connection is made again.
+        link.fail(error);
+      }
     });
   }
 

@@ -143,7 +143,7 @@ export class Returning {
     this.check();
   }
 
-  contains(link: Link, root: Uint8Array): void {
+  contains(link: Pick<Link, 'nodeId' | 'hello'>, root: Uint8Array): void {
     if (isReturning(link) || equalBytes(root, this.#parts.emptyRoot)) return;
     this.#contained.add(link.nodeId!);
     this.check();

@@ -76,12 +76,12 @@ export class Model {
     return version;
   }
 
-  /** It has replaced these, as is known only now. */
+  /** It has replaced these, as is known only now; or may have, where its host is not back in the share yet. */
   replace(version: ModelVersion, seen: readonly ModelVersion[]): void {
-    if (version.disowned) return;
     const sight = this.#sightOf(seen);
     version.seen = sight.seen;
     version.mayReplace = sight.mayReplace.filter((number) => number !== version.number);
+    if (version.disowned) this.doubtWrite(version);
   }
 
   /** Now it is known. */

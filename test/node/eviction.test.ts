@@ -1,6 +1,17 @@
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { Cluster, codeOf, connections, converged, contentsOf, expectSame, sameAddress, until, type TestNode } from './cluster.ts';
+import {
+  addressOf,
+  Cluster,
+  codeOf,
+  connections,
+  converged,
+  contentsOf,
+  expectSame,
+  sameAddress,
+  until,
+  type TestNode,
+} from './cluster.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -98,9 +109,34 @@ describe('an evicted host', () => {
     expect(restarted.api.status().returning).toBeUndefined();
   }, 120_000);
 
-  it('stays away with an invitation that does not hold', async () => {
+  it('that is back does not believe a host that has heard of its eviction only, but the next eviction', async () => {
+    await using cluster = new Cluster();
+    const [a, b, c] = await three(cluster);
+    await a.api.evict(c.id);
+    await evicted(c);
+    await expectSame(a, b);
+    await cluster.stop(c);
+    const addressOfB = sameAddress(b);
+    await cluster.stop(b);
+    const back = await cluster.join('c', a);
+    await until('it is back', () => back.api.status().returning?.done === true);
+    await expectSame(a, back);
+    const addressOfA = sameAddress(a);
+    await cluster.stop(a);
+    const stale = await cluster.start('b', addressOfB);
+    await until('it is refused', () => back.api.status().peers.some(({ nodeId, error }) => nodeId === b.id && error?.code === 'EVICTED'));
+    expect(codes(back)).not.toContain('EVICTED');
+    const inviter = await cluster.start('a', addressOfA);
+    cluster.write('c', 'from-c', '1');
+    await expectSame(inviter, stale, back);
+    await inviter.api.evict(back.id);
+    await evicted(back);
+  }, 120_000);
+
+  it('stays away with an invitation from before, and with one that does not hold', async () => {
     await using cluster = new Cluster();
     const [a, , c] = await three(cluster);
+    const early = await a.api.invite({ expiresMs: HOUR_MS });
     await a.api.evict(c.id);
     await evicted(c);
     await cluster.stop(c);
@@ -110,6 +146,10 @@ describe('an evicted host', () => {
     const again = await cluster.start('c');
     await evicted(again);
     expect(readdirSync(cluster.path('c', '.sameroot')).filter((name) => name.startsWith('db.'))).toEqual([]);
+    await cluster.stop(again);
+    const late = await cluster.start('c', { token: early.token, join: [addressOf(a)] });
+    await evicted(late);
+    expect(a.api.status().peers.map(({ nodeId }) => nodeId)).not.toContain(c.id);
   }, 120_000);
 });
 
