@@ -11,7 +11,6 @@ import type { Timer, World } from '../base/world.ts';
 import { contentHash, contentLevel, EMPTY_CONTENT, type ContentId } from '../content/content-list.ts';
 import { hash } from '../content/hash.ts';
 import { decodeEntry } from '../entry/entry-codec.ts';
-import type { Entry } from '../entry/entry.ts';
 import { view } from '../entry/view.ts';
 import type { Mutation, Replica } from '../replica/replica.ts';
 import type { Operation, Store } from '../store/store.ts';
@@ -140,7 +139,7 @@ export class Folder implements AsyncDisposable {
       settleMs,
       rescanMs,
       materialise: (keys) => this.restore(keys),
-      todoRows: (key) => this.todoRows(key, replica.entry(key)),
+      todoRows: (key) => this.todoRows(key),
       standing,
     });
     this.#firstRead = new FirstRead({ read: () => this.#read(notes), timers, log });
@@ -365,8 +364,8 @@ export class Folder implements AsyncDisposable {
 
   // --- replica -> disk -------------------------------------------------------------------------------------------
 
-  todoRows(key: Uint8Array, entry: Entry | undefined): Operation[] {
-    return this.#materialiser.todoRows(key, entry);
+  todoRows(key: Uint8Array): Operation[] {
+    return this.#materialiser.todoRows(key);
   }
 
   project(keys: readonly Uint8Array[]): Promise<Projection> {

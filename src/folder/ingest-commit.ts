@@ -65,7 +65,7 @@ export class IngestCommitter {
         if (item.state === 'found' && showsTheSame(item)) refreshed.push(...refreshRows(item));
         else if (item.state === 'found' && this.#options.standing.restored && showsSameBytes(item)) {
           const key = fileKey(item.finding.placed!.owner);
-          refreshed.push(...refreshRows(item), todoRow(key, []));
+          refreshed.push(...refreshRows(item), todoRow(key));
           touchUp.push(key);
         } else if (item.state === 'found') mutations.push(...this.#foundMutations(item));
         else mutations.push(this.#goneMutation(item.finding));
@@ -187,7 +187,7 @@ export class IngestCommitter {
     // What a conflict copy showed is the winner now: the node shows it at this path, and does so after a crash as well.
     const rows = (entry: Entry | undefined): Operation[] => [
       ...(placed === undefined ? [] : unplaceRows(path, placed)),
-      ...(view(entry).winner === undefined ? [] : [todoRow(fileKey(path), [])]),
+      ...(view(entry).winner === undefined ? [] : [todoRow(fileKey(path))]),
     ];
     if (placed === undefined || placed.owner !== path) return { ...this.#retireMutation(path, placed, () => true), rows };
     return {

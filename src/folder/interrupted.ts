@@ -12,7 +12,6 @@ import type { Replica } from '../replica/replica.ts';
 import * as keyspace from '../store/keyspace.ts';
 import type { Operation, Store } from '../store/store.ts';
 import type { JobCaller } from './disk-jobs.ts';
-import { wholeMs } from './disk-stat.ts';
 import type { DiskAccess } from './disk.ts';
 import { WALK_KINDS } from './folder-walk.ts';
 import { parentPath, pathProblem } from './paths.ts';
@@ -67,15 +66,15 @@ export async function recordInterrupted(options: InterruptedOptions, found: Plac
   await replica.store.write([...rows, recorded], { durable: true });
 }
 
-/** The time of change is not known of what was only to be shown: a row without it is like no file. */
+/** A row that keeps the noted stat is like no file: the rename has set a time of change. */
 function isSameFile(now: DiskStat, noted: DiskStat): boolean {
-  return now.inode === noted.inode && now.bytes === noted.bytes && wholeMs(now.mtimeMs) === noted.mtimeMs && now.mode === noted.mode;
+  return now.inode === noted.inode && now.bytes === noted.bytes && now.mtimeMs === noted.mtimeMs && now.mode === noted.mode;
 }
 
 /** `undefined` where it is none of ours. */
-function toPlaced({ path, row }: PlaceNote): { readonly path: string; readonly placed: Placed } | undefined {
+function toPlaced({ path, row, stat }: PlaceNote): { readonly path: string; readonly placed: Placed } | undefined {
   try {
-    return pathProblem(path) === undefined ? { path, placed: decodePlaced(path, row) } : undefined;
+    return pathProblem(path) === undefined ? { path, placed: { ...decodePlaced(path, row), stat } } : undefined;
   } catch (error) {
     if (error instanceof SamerootError) return undefined;
     throw error;

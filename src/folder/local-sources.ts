@@ -87,13 +87,13 @@ export class LocalSources {
       return path === undefined || placed === undefined ? [] : [{ content, path, stat: placed.stat, name: stagedName(content) }];
     });
     if (items.length === 0) return [];
-    const inodes = await writeThread.call('takeFromTrash', {
+    const moved = await writeThread.call('takeFromTrash', {
       root,
       tmp: `${root}/${OWN_FOLDER}/tmp`,
       items: items.map(({ path, stat, name }) => ({ path, stat, name })),
     });
-    const taken = items.filter((_, at) => inodes[at] !== undefined);
-    for (const [at, { name }] of items.entries()) if (inodes[at] !== undefined) staging.noteKept(name, inodes[at]);
+    const taken = items.filter((_, at) => moved[at] === true);
+    for (const { name } of taken) staging.noteKept(name);
     await replica.store.write(
       taken.flatMap(({ path, content }) => trash.rowsTaken(path, content)),
       { durable: false },

@@ -25,15 +25,15 @@ import type { DiskAccess } from './disk.ts';
 import type { PathGate } from './gate.ts';
 import { nextBatch } from './interrupted.ts';
 import { LocalSources } from './local-sources.ts';
-import { fileKey, OWN_FOLDER, pathOfKey } from './paths.ts';
-import type { BatchResult, Outcome, Placement } from './place-batch.ts';
+import { OWN_FOLDER, pathOfKey } from './paths.ts';
+import type { BatchResult, Outcome } from './place-batch.ts';
 import { getPlaced } from './placed.ts';
 import { outcomesByPath, rowsOf, rowToCome } from './plan-outcome.ts';
 import { Planner, type KeyPlan, type Plan } from './plan.ts';
 import { countAside } from './set-aside.ts';
 import type { Standing } from './standing.ts';
 import { stagedName, type Staging } from './staging.ts';
-import { todoDone, todoInodes, todoKeys, todoRow } from './todo.ts';
+import { todoDone, todoKeys, todoRow } from './todo.ts';
 import type { Trash } from './trash.ts';
 
 export interface MaterialiserOptions {
@@ -111,10 +111,8 @@ export class Materialiser {
   }
 
   /** The rows that go into the batch of a file entry from a peer, so that a crash cannot forget to show it. */
-  todoRows(key: Uint8Array, entry: Entry | undefined): Operation[] {
-    const value = view(entry).winner?.version.value;
-    const inode = value?.kind === 'file' ? this.#options.staging.placeable(value.content)?.inode : undefined;
-    return [todoRow(key, inode === undefined ? [] : [inode])];
+  todoRows(key: Uint8Array): Operation[] {
+    return [todoRow(key)];
   }
 
   /**
@@ -274,14 +272,12 @@ export class Materialiser {
     const tmp = `${root}/${OWN_FOLDER}/tmp`;
     const duplicates = plan.duplicates.map(({ name, bytes, at }) => ({ name, bytes, at, copy: `copy-${this.#nextCopy++}` }));
     if (duplicates.length > 0) {
-      const inodes = await staging.duplicate(duplicates);
-      for (const [index, { at, copy }] of duplicates.entries()) {
+      await staging.duplicate(duplicates);
+      for (const { at, copy } of duplicates) {
         const operation = placements[at]!;
-        if (operation.want.kind !== 'file') continue;
-        placements[at] = { ...operation, want: { ...operation.want, staged: copy, inodes: [...operation.want.inodes, inodes[index]!] } };
+        if (operation.want.kind === 'file') placements[at] = { ...operation, want: { ...operation.want, staged: copy } };
       }
     }
-    await this.#writeIntents(plan, placements);
     return writeThread.call('applyBatch', {
       name,
       root,
@@ -296,23 +292,6 @@ export class Materialiser {
     });
   }
 
-  /** Before a large file is renamed, its inode is in the todo row. (A small one is known by its hash.) */
-  async #writeIntents(plan: Plan, placements: readonly Placement[]): Promise<void> {
-    const { store } = this.#options.replica;
-    const inodes = new Map<string, Set<number>>();
-    for (const [at, { want }] of placements.entries()) {
-      if (want.kind !== 'file' || want.chunk !== undefined) continue;
-      const { owner } = plan.placements[at]!.plan.wish!;
-      inodes.set(owner, new Set([...(inodes.get(owner) ?? []), ...want.inodes]));
-    }
-    const rows = [...inodes].flatMap(([owner, wanted]) => {
-      const key = fileKey(owner);
-      const known = todoInodes(store, key);
-      return [...wanted].every((inode) => known.includes(inode)) ? [] : [todoRow(key, [...wanted])];
-    });
-    if (rows.length > 0) await store.write(rows, { durable: true });
-  }
-
   /** It may have been removed by us, in an earlier run or although we were told that it failed. */
   #isUnsure(path: string): boolean {
     return this.#redoing || this.#unsure.has(path);
@@ -324,7 +303,7 @@ export class Materialiser {
       const outcome = result.removals[at]!;
       if (outcome.status === 'failed') this.#unsure.add(operation.path);
       else this.#unsure.delete(operation.path);
-      if (outcome.status === 'done' && outcome.kept === true) staging.noteKept(operation.keepAs!, outcome.stat!.inode);
+      if (outcome.status === 'done' && outcome.kept === true) staging.noteKept(operation.keepAs!);
     }
   }
 

@@ -30,8 +30,6 @@ export interface WantedFile {
   readonly staged: string | undefined;
   /** Of a content of one chunk. */
   readonly chunk: string | undefined;
-  /** Files that are known to hold the wanted bytes: they were on their way here when an earlier run died. */
-  readonly inodes: readonly number[];
 }
 
 export interface WantedLink {

@@ -107,7 +107,9 @@ class Applier {
     const notes = placements.map(({ path, row }, at) => noteOf(path, row, ready[at]!.arriving));
     const failure = this.#tryToNote(notes);
     const placed = placements.map((placement, at) =>
-      this.#guarded(placement.path, () => this.#place(placement, failure === undefined ? ready[at]! : { arriving: undefined, error: failure })),
+      this.#guarded(placement.path, () =>
+        this.#place(placement, failure === undefined ? ready[at]! : { arriving: undefined, error: failure }),
+      ),
     );
     // What has not moved is removed now, or placed by others later on, and would count as shown then.
     const right = notes.map((note, at) => (hasMoved(placed[at]!) ? note : undefined));
@@ -349,15 +351,13 @@ function isAs(stats: FileStats, was: Known): boolean {
   return was.kind === 'directory' ? now.mode === was.stat.mode : sameStat(now, was.stat);
 }
 
-/** Whether what lies there already has the wanted bytes: known by its inode, or read and hashed where that is cheap. */
+/** Whether what lies there already has the wanted bytes: read and hashed where that is cheap. Else it is taken in, and found to be them. */
 function isWanted(disk: Disk, target: string, stats: FileStats, want: Wanted): boolean {
   if (kindOf(stats) !== want.kind) return false;
   if (want.kind === 'directory') return diskStat(stats).mode === want.mode;
   if (want.kind === 'symlink') return equalBytes(disk.readlink(target), want.target);
   if (stats.size !== want.bytes) return false;
   if (want.bytes === 0) return true;
-  const now = diskStat(stats);
-  if (want.inodes.includes(now.inode) && wholeMs(now.mtimeMs) === want.mtimeMs) return true;
   if (want.chunk === undefined) return false;
   const bytes = readSmall(disk, target);
   return bytes !== undefined && toHex(hash('chunk', bytes)) === want.chunk;

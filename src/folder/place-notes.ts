@@ -8,7 +8,7 @@
  *
  * A note is the text of a symlink. That is metadata: a file system with a journal brings it back in the order of the calls,
  * so where the rename survived the note did, and nothing has to be flushed (a file would cost some ms a batch). One link
- * holds some 25 notes. Where there are no links, or a note is too long for one, there is none: then such a version does come
+ * holds some 20 notes. Where there are no links, or a note is too long for one, there is none: then such a version does come
  * back; nothing is lost.
  */
 import { join } from 'node:path';

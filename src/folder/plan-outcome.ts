@@ -8,7 +8,7 @@ import type { PathPlan, Plan, Planned, Wish } from './plan.ts';
 import { asideRows, isAside } from './set-aside.ts';
 import type { Trash } from './trash.ts';
 
-const LINK = { bytes: 0, mtimeMs: 0, mode: 0, inodes: [] };
+const NO_STAT: DiskStat = { inode: 0, bytes: 0, mtimeMs: 0, ctimeMs: 0, mode: 0 };
 
 export function outcomesByPath(plan: Plan, result: BatchResult): Map<string, Outcome> {
   const outcomes = new Map<string, Outcome>();
@@ -67,13 +67,11 @@ export function rowsOf(plan: Plan, result: BatchResult, trash: Trash): Operation
 }
 
 /**
- * What the row of a placed file or link is going to say, as far as that is known before; folders need no note. Copies may
- * be left: they are looked for.
+ * What the row of a placed file or link is going to say, but for its stat; folders need no note. Copies may be left: they are
+ * looked for.
  */
 export function rowToCome({ path, wish }: PathPlan, want: Wanted): Uint8Array | undefined {
-  if (want.kind === 'directory') return undefined;
-  const { bytes, mtimeMs, mode, inodes } = want.kind === 'file' ? want : LINK;
-  return encodePlaced(path, shownAs({ ...wish!, copies: true }, { inode: inodes.at(-1) ?? 0, bytes, mtimeMs, ctimeMs: 0, mode }));
+  return want.kind === 'directory' ? undefined : encodePlaced(path, shownAs({ ...wish!, copies: true }, NO_STAT));
 }
 
 function shownAs({ value, owner, dots, copies }: Wish, stat: DiskStat): Placed {

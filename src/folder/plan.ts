@@ -20,7 +20,6 @@ import { comparePaths, fileKey, parentPath, pathOfKey, pathProblem } from './pat
 import type { Check, Placement, Removal, Touch, WantedFile } from './place-batch.ts';
 import { decodePlaced, getPlaced, isWithheld, type Placed } from './placed.ts';
 import type { Staging } from './staging.ts';
-import { todoInodes } from './todo.ts';
 
 /** What should be at a path. */
 export interface Wish {
@@ -300,11 +299,8 @@ export class Planner {
         duplicates.push({ name: staged.name, bytes: value.bytes, at });
       }
       const chunk = contentLevel(value.content) === 0 ? toHex(contentHash(value.content)) : undefined;
-      const inodes = todoInodes(this.#replica.store, fileKey(wish!.owner));
-      const inode = mayMove ? (staged.inode ?? source?.plan.row?.stat.inode) : undefined;
-      if (inode !== undefined) inodes.push(inode);
       const { bytes, mode, mtimeMs } = value;
-      const want: WantedFile = { kind: 'file', bytes, mode, mtimeMs, staged: mayMove ? staged.name : undefined, chunk, inodes };
+      const want: WantedFile = { kind: 'file', bytes, mode, mtimeMs, staged: mayMove ? staged.name : undefined, chunk };
       return { plan, operation: { path, was, want, setAside, row: undefined } };
     });
     const keeping = removals.map((removal) => ({ plan: removal.plan, operation: { ...removal.operation, keepAs: kept.get(removal) } }));

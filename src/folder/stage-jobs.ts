@@ -12,7 +12,7 @@ import { CHUNK_BYTES_MAX, HASH_BYTES, MIB } from '../base/limits.ts';
 import type { Clock } from '../base/world.ts';
 import { hash } from '../content/hash.ts';
 import { DiskFloor } from './disk-floor.ts';
-import { diskStat, lstatExisting, lstatOrNothing } from './disk-stat.ts';
+import { lstatOrNothing } from './disk-stat.ts';
 import { OPEN, type Disk } from './disk.ts';
 import {
   flushNames,
@@ -36,7 +36,6 @@ export interface ChunkItems {
 
 export interface StagedFile {
   readonly name: string;
-  readonly inode: number;
   readonly bytes: number;
   /** When anything was last done to it; its time of modification may be that of the file it is to become. */
   readonly ctimeMs: number;
@@ -84,8 +83,7 @@ export class StageJobs {
       const path = join(input.tmp, name);
       const stats = this.#disk.lstat(path);
       if (stats === undefined) continue;
-      if (stats.isFile() && STAGED_NAME.test(name))
-        files.push({ name, inode: diskStat(stats).inode, bytes: stats.size, ctimeMs: stats.ctimeMs });
+      if (stats.isFile() && STAGED_NAME.test(name)) files.push({ name, bytes: stats.size, ctimeMs: stats.ctimeMs });
       else this.#disk.removeTree(path);
     }
     return files;
@@ -259,24 +257,23 @@ export class StageJobs {
     const done: StagedFile[] = [];
     for (const name of [...input.whole, ...input.parts]) {
       const stats = lstatOrNothing(this.#disk, join(input.tmp, name));
-      if (stats !== undefined) done.push({ name, inode: diskStat(stats).inode, bytes: stats.size, ctimeMs: stats.ctimeMs });
+      if (stats !== undefined) done.push({ name, bytes: stats.size, ctimeMs: stats.ctimeMs });
     }
     return done;
   }
 
-  /** Copies of staged files, not flushed, for a second path with the same content. Their inodes, in order. */
+  /** Copies of staged files, not flushed, for a second path with the same content. */
   stageDuplicate(input: {
     tmp: string;
     items: readonly { readonly name: string; readonly copy: string; readonly bytes: number }[];
     minFreeBytes: number | undefined;
-  }): number[] {
+  }): void {
     const copies = input.items.map(({ copy }) => join(input.tmp, copy));
     try {
       for (const { name, copy, bytes } of input.items) {
         this.#floor.keep(input.tmp, bytes, input.minFreeBytes);
         this.#disk.copyFile(join(input.tmp, name), join(input.tmp, copy), { exclusive: false });
       }
-      return copies.map((copy) => diskStat(lstatExisting(this.#disk, copy)).inode);
     } catch (error) {
       for (const copy of copies) tryToRemove(this.#disk, copy);
       throw asIoError('could not be copied', input.tmp, error);

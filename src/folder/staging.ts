@@ -49,7 +49,6 @@ export interface CopyItem {
 }
 
 interface Staged {
-  inode: number;
   /** Not flushed yet, or flushed. */
   complete: boolean;
   /** Someone was told that the bytes are here and has not called `finish` yet: it must not be moved away. */
@@ -92,11 +91,11 @@ export class Staging {
     const tooOldMs = clock.wallMs() - UNUSED_MS_MAX;
     const small: string[] = [];
     const old: string[] = [];
-    for (const { name, inode, ctimeMs } of await writeThread.call('stageList', { tmp: this.#tmp })) {
+    for (const { name, ctimeMs } of await writeThread.call('stageList', { tmp: this.#tmp })) {
       const content = name.replace('.part', '');
       if (ctimeMs < tooOldMs && !stillWanted.has(content)) old.push(content);
       else if (name !== content) this.#parts.add(content);
-      else this.#files.set(content, { inode, complete: name.length > HASH_BYTES * 2, claimed: false });
+      else this.#files.set(content, { complete: name.length > HASH_BYTES * 2, claimed: false });
       if (name.length === HASH_BYTES * 2) small.push(name);
     }
     await writeThread.call('stageDiscard', { tmp: this.#tmp, names: old });
@@ -219,7 +218,7 @@ export class Staging {
       // Not in the write thread: it stages the next contents meanwhile.
       await this.#options.access.makeDurable(this.#options.root, files, [STAGING]);
       const flushed = await this.#options.writeThread.call('stageFinish', { tmp: this.#tmp, whole, parts });
-      for (const { name, inode } of flushed) this.#files.set(name, { inode, complete: true, claimed: false });
+      for (const { name } of flushed) this.#files.set(name, { complete: true, claimed: false });
       for (const name of parts) this.#parts.delete(name);
     } catch (error) {
       for (const name of [...whole, ...parts]) this.#forget(name);
@@ -236,16 +235,14 @@ export class Staging {
   }
 
   /**
-   * For materialise: the file to place. `copy`: someone else counts on it, so it may not be moved. Undefined while the
-   * content is being received. A name that this object does not know is no proof of absence: the thread looks.
+   * For materialise: the file to place, or, where it is not `known`, the name under which one may come from the folder. `copy`:
+   * someone else counts on it, so it may not be moved. Undefined while the content is being received.
    */
-  placeable(
-    id: ContentId,
-  ): { readonly name: string; readonly copy: boolean; readonly inode: number | undefined; readonly known: boolean } | undefined {
+  placeable(id: ContentId): { readonly name: string; readonly copy: boolean; readonly known: boolean } | undefined {
     const name = stagedName(id);
     const staged = this.#files.get(name);
-    if (staged === undefined) return { name, copy: false, inode: undefined, known: false };
-    return staged.complete ? { name, copy: staged.claimed, inode: staged.inode, known: true } : undefined;
+    if (staged === undefined) return { name, copy: false, known: false };
+    return staged.complete ? { name, copy: staged.claimed, known: true } : undefined;
   }
 
   /** For materialise: the staged file was moved into the folder. */
@@ -254,14 +251,14 @@ export class Staging {
   }
 
   /** For materialise: a flushed file that holds the content was moved into staging. */
-  noteKept(name: string, inode: number): void {
-    this.#files.set(name, { inode, complete: true, claimed: false });
+  noteKept(name: string): void {
+    this.#files.set(name, { complete: true, claimed: false });
   }
 
-  /** Flushed copies of complete files, for a second path with the same content. The inodes of the copies, in order. */
-  async duplicate(items: readonly { readonly name: string; readonly copy: string; readonly bytes: number }[]): Promise<number[]> {
+  /** Flushed copies of complete files, for a second path with the same content. */
+  async duplicate(items: readonly { readonly name: string; readonly copy: string; readonly bytes: number }[]): Promise<void> {
     const { root, access, writeThread, minFreeBytes } = this.#options;
-    const inodes = await writeThread.call('stageDuplicate', { tmp: this.#tmp, items, minFreeBytes });
+    await writeThread.call('stageDuplicate', { tmp: this.#tmp, items, minFreeBytes });
     const copies = items.map(({ copy }) => copy);
     try {
       await access.makeDurable(
@@ -273,7 +270,6 @@ export class Staging {
       await writeThread.call('stageDiscard', { tmp: this.#tmp, names: copies });
       throw error;
     }
-    return inodes;
   }
 
   #claim(name: string): boolean {
@@ -292,7 +288,7 @@ export class Staging {
   }
 
   #noteWritten(name: string, good: boolean): boolean {
-    if (good && !this.#files.has(name)) this.#files.set(name, { inode: 0, complete: false, claimed: true });
+    if (good && !this.#files.has(name)) this.#files.set(name, { complete: false, claimed: true });
     return good;
   }
 

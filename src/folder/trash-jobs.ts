@@ -35,19 +35,19 @@ export class TrashJobs {
 
   /**
    * Moves a file from the trash into staging, if it is still the one that was put there and has no other name.
-   * What happens to it afterwards happens to no other file then.
+   * What happens to it afterwards happens to no other file then. True for those that were moved.
    */
   takeFromTrash(input: {
     root: string;
     tmp: string;
     items: readonly { readonly path: string; readonly stat: DiskStat; readonly name: string }[];
-  }): (number | undefined)[] {
+  }): boolean[] {
     return input.items.map(({ path, stat, name }) => {
       const source = join(input.root, path);
       const stats = lstatOrNothing(this.#disk, source);
-      if (stats === undefined || stats.nlink !== 1 || !sameFile(stats, stat)) return undefined;
+      if (stats === undefined || stats.nlink !== 1 || !sameFile(stats, stat)) return false;
       this.#disk.rename(source, join(input.tmp, name));
-      return diskStat(stats).inode;
+      return true;
     });
   }
 

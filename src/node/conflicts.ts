@@ -96,7 +96,7 @@ export interface ResolveParts {
   readonly commit: (mutation: Mutation) => Promise<unknown>;
   readonly telling: Telling;
   /** Rows that remember, in the commit's own batch, that the key is still to be shown on disk. */
-  readonly todoRows: (key: Uint8Array, entry: Entry | undefined) => readonly Operation[];
+  readonly todoRows: (key: Uint8Array) => readonly Operation[];
   /** Shows it. */
   readonly project: (keys: readonly Uint8Array[]) => Promise<void>;
 }
@@ -126,7 +126,7 @@ export async function resolveConflict(
       written = write(current, dotsOf(current), author.dot(), author.stamp(), chosen.value);
       return written;
     },
-    rows: (entry) => (written === undefined ? [] : parts.todoRows(key, entry)),
+    rows: () => (written === undefined ? [] : parts.todoRows(key)),
   };
   await commit(mutation);
   if (chosen instanceof SamerootError) throw chosen;

@@ -45,7 +45,7 @@ export interface Landing {
   /** Makes the contents durable. */
   finish(files: readonly ContentId[]): Promise<void>;
   /** Rows that remember, in the commit's own batch, that this key is still to be shown on disk. */
-  todoRows(key: Uint8Array, entry: Entry | undefined): readonly Operation[];
+  todoRows(key: Uint8Array): readonly Operation[];
   /** Shows committed entries on disk. */
   project(keys: readonly Uint8Array[]): Promise<void>;
   close(): void;
@@ -296,7 +296,7 @@ export class Intake {
         for (const { stamp } of entry.versions) author.observe(stamp);
         return absorb(current, entry, replica.stable);
       },
-      rows: (merged, changed) => (changed ? landing.todoRows(key, merged) : []),
+      rows: (_merged, changed) => (changed ? landing.todoRows(key) : []),
     }));
     const results = await Promise.allSettled(mutations.map((mutation) => replica.commit([mutation])));
     return group.filter((arrival, index) => {

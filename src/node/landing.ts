@@ -52,7 +52,7 @@ export function makeLanding(parts: LandingParts): Landing & Showing {
     keyProblem: (key, entry) => keyProblem(key, entry, members),
     holds: (content, kind) => (kind === 'file' ? folder.holds(content) : records.holds(content)),
     finish: (files) => folder.finish(files),
-    todoRows: (key, entry) => (pathOfKey(key) === undefined ? [] : folder.todoRows(key, entry)),
+    todoRows: (key) => (pathOfKey(key) === undefined ? [] : folder.todoRows(key)),
     project: (keys) => retries.project(keys.filter((key) => pathOfKey(key) !== undefined)),
     close: () => retries.close(),
     get unshown() {

@@ -46,7 +46,7 @@ export class Questions {
     // What is committed is shown in the end, whatever goes wrong now.
     const project = (keys: readonly Uint8Array[]): Promise<void> =>
       landing.project(keys).catch((error: unknown) => world.log.warn('paths can not be shown', { error: messageOf(error) }));
-    const todoRows: ResolveParts['todoRows'] = (at, entry) => landing.todoRows(at, entry);
+    const todoRows: ResolveParts['todoRows'] = (at) => landing.todoRows(at);
     const commit: ResolveParts['commit'] = (mutation) => {
       const path = pathOfKey(mutation.key);
       return path === undefined ? replica.commit([mutation]) : folder.commitAsShown(path, mutation);

@@ -8,7 +8,7 @@ import { silentLog, type Clock } from '../../src/base/world.ts';
 import { makeGear, nextCut } from '../../src/content/chunker.ts';
 import { ContentListBuilder, contentLevel, type ChunkRef, type ContentId } from '../../src/content/content-list.ts';
 import { hash } from '../../src/content/hash.ts';
-import { write, type Dot, type Entry, type Value } from '../../src/entry/entry.ts';
+import { write, type Dot, type Value } from '../../src/entry/entry.ts';
 import type { DiskAccess } from '../../src/folder/disk.ts';
 import type { DiskThread } from '../../src/folder/disk-thread.ts';
 import { PathGate } from '../../src/folder/gate.ts';
@@ -206,7 +206,7 @@ export class Fixture {
             { wallMs: this.clock.ms, counter: dot.sequence },
             value,
           ),
-        rows: (entry: Entry | undefined) => this.materialiser.todoRows(key, entry),
+        rows: () => this.materialiser.todoRows(key),
       };
     });
     await this.replica.commit(mutations);

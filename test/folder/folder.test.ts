@@ -31,7 +31,7 @@ test('what can not be shown at the start is handed on once the folder has been r
     {
       key,
       next: (_current, author) => write(undefined, [], author.dot(), author.stamp(), value),
-      rows: () => [todoRow(key, [])],
+      rows: () => [todoRow(key)],
     },
   ]);
   prepareFolder(access.disk, world.random, root);

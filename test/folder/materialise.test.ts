@@ -372,7 +372,7 @@ describe('conflicts', () => {
         {
           key: fileKey('n'),
           next: (current, author) => write(current, winner.dots, author.dot(), author.stamp(), { kind: 'deleted' }),
-          rows: () => [todoRow(fileKey('n'), [])],
+          rows: () => [todoRow(fileKey('n'))],
         },
       ]);
       rmSync(at(copy));

@@ -12,10 +12,15 @@ beforeEach(() => (tmp = mkdtempSync(join(tmpdir(), 'sameroot-notes-'))));
 afterEach(() => rmSync(tmp, { recursive: true }));
 
 function noteOf(index: number, path: string = `folder/file ${index}`): PlaceNote {
-  return { temporary: `staged-${index}`, path, row: new Uint8Array(80).fill(index) };
+  return {
+    temporary: `staged-${index}`,
+    path,
+    row: new Uint8Array(80).fill(index),
+    stat: { inode: index, bytes: 7, mtimeMs: 1.25, ctimeMs: 0, mode: 0o644 },
+  };
 }
 
-const plain = ({ temporary, path, row }: PlaceNote): unknown => [temporary, path, [...row]];
+const plain = ({ temporary, path, row, stat }: PlaceNote): unknown => [temporary, path, [...row], stat];
 
 test('are read as they were written, but for those whose file is still in staging', () => {
   const notes = Array.from({ length: 200 }, (_, index) => noteOf(index, index === 7 ? 'new\nline "and" quote' : undefined));

@@ -160,7 +160,7 @@ describe('showing', () => {
     expect(folder.projected).toEqual([['f/a']]);
     await landing.project([recordKey(1)]);
     expect(folder.projected).toHaveLength(1);
-    expect([landing.todoRows(recordKey(1), undefined).length, landing.todoRows(fileKey('a'), undefined).length]).toEqual([0, 1]);
+    expect([landing.todoRows(recordKey(1)).length, landing.todoRows(fileKey('a')).length]).toEqual([0, 1]);
   });
 
   it('brings bytes that are missing here and shows what waited for them', async () => {
