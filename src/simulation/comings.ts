@@ -1,0 +1,108 @@
+/**
+ * Hosts that come, go, and come back: by an invitation, after an eviction, without their database, or out of a backup.
+ *
+ * Whoever starts anew may have lost what nobody else had by then; the model is told at that moment, from what the others show.
+ */
+import type { SimHost } from './sim-host.ts';
+import { isReady, type Stage } from './stage.ts';
+
+const HOSTS_MAX = 8;
+const START_MS_MAX = 60_000;
+const INVITED_MS = 100;
+export const INVITE_MS = 86_400_000;
+const REFUSALS: ReadonlySet<string> = new Set(['EVICTED', 'NOT_INVITED']);
+
+export class Comings {
+  readonly #stage: Stage;
+
+  constructor(stage: Stage) {
+    this.#stage = stage;
+  }
+
+  noteReturned(): void {
+    for (const host of this.#stage.hosts)
+      if (host.returning !== undefined && host.node?.status().returning?.done === true) host.returning = undefined;
+  }
+
+  /** What only this host had may be gone afterwards. */
+  startAnew(host: SimHost, action: () => boolean): boolean {
+    // Read again from the disk, bytes that have rotted would pass for an edit.
+    if (this.#stage.users.hasRot(host)) return false;
+    // One that comes back without its database holds nothing for the others: what they do not have is set aside there.
+    const others = this.#stage.hosts.filter((other) => other !== host && !other.evicted && other.returning === undefined);
+    const elsewhere = this.#stage.users.shownOn(others);
+    const records = this.#stage.checks.recordsIn(others);
+    if (!action()) return false;
+    const lost = this.#stage.model.disown(({ number, key, value }) => elsewhere.has(number) || records.has(`${key} ${value}`));
+    this.#stage.trace.tell(host.index, 'starts anew', lost.map(({ key, value }) => `${key} ${value}`).join(', '));
+    return true;
+  }
+
+  /** Only where there is somebody to come back to. */
+  loseDatabase(host: SimHost, downMs: number): boolean {
+    if (host.neverJoined || host.evicted || host.returning !== undefined) return false;
+    if (!this.#stage.hosts.some((other) => other !== host && !other.evicted && other.returning === undefined && isReady(other)))
+      return false;
+    return this.startAnew(host, () => {
+      host.loseDatabase(downMs, { unknown: 'keep', alone: false });
+      return true;
+    });
+  }
+
+  async evict(host: SimHost, peer: SimHost, awayMs: number): Promise<void> {
+    const { node } = host;
+    const busy = this.#stage.hosts.some((other) => other.evicted || other.returning !== undefined);
+    if (busy || node === undefined || peer === host || !isReady(peer) || host.evicted || this.#stage.users.hasRot(peer)) return;
+    peer.evicted = true;
+    try {
+      await node.evict(peer.identity.nodeId);
+      this.#stage.trace.tell(host.index, 'evicts', `host ${peer.index}`);
+    } finally {
+      // Also where nobody knows whether it happened: a member may come back, too.
+      this.#stage.after(awayMs, () => this.#stage.inBackground(this.#invite(peer)));
+    }
+  }
+
+  async invited(host: SimHost): Promise<void> {
+    this.#stage.inBackground(this.#invite(host));
+    await this.#stage.time.run({ until: () => this.#stage.pending === 0, deadlineMs: this.#stage.time.nowMs + START_MS_MAX });
+  }
+
+  /** An evicted host is invited again. */
+  async #invite(host: SimHost): Promise<void> {
+    const able = this.#stage.hosts.filter(
+      (other) => other !== host && !other.evicted && other.returning === undefined && other.node !== undefined && isReady(other),
+    );
+    const inviter = able.find((other) => !isOutcast(other)) ?? able[0];
+    if (inviter === undefined) return;
+    const { token } = await inviter.node!.invite({ expiresMs: INVITE_MS });
+    if (host.hasShare) {
+      this.startAnew(host, () => {
+        host.loseDatabase(INVITED_MS, { unknown: 'set-aside', alone: false });
+        return true;
+      });
+    } else host.crash('kill', INVITED_MS, 0);
+    host.evicted = false;
+    host.invite(token, [{ host: inviter.address, port: inviter.port }]);
+  }
+
+  joinLater(inviter: SimHost): void {
+    if (this.#stage.hosts.length >= HOSTS_MAX || inviter.node === undefined || !isReady(inviter)) return;
+    const host = this.#stage.addHost();
+    this.#stage.inBackground(
+      inviter.node.invite({ expiresMs: INVITE_MS }).then(({ token }) => {
+        host.invite(token, [{ host: inviter.address, port: inviter.port }]);
+        host.start();
+      }),
+    );
+  }
+}
+
+/** Its peers refuse it: it was evicted, or those who had invited it are gone, or do not remember. */
+export function isOutcast(host: SimHost): boolean {
+  const status = host.node?.status();
+  if (status === undefined) return false;
+  const refused = status.peers.some(({ error }) => error !== undefined && REFUSALS.has(error.code));
+  const alone = status.peers.every(({ connected }) => !connected);
+  return status.errors.some(({ code }) => REFUSALS.has(code)) || (refused && alone);
+}
