@@ -8,5 +8,12 @@ Error.stackTraceLimit = 0;
 watchRejections();
 
 parentPort?.on('message', ({ seed, size }: { readonly seed: number; readonly size: HistorySize }) => {
-  void runHistory(historyOf(seed, size)).then((outcome) => parentPort?.postMessage(outcome, []));
+  runHistory(historyOf(seed, size)).then(
+    (outcome) => parentPort?.postMessage(outcome, []),
+    // A history reports its errors as findings: what comes here is a bug of the simulator, and ends this thread.
+    (error: unknown) =>
+      setImmediate(() => {
+        throw error;
+      }),
+  );
 });

@@ -4,7 +4,7 @@
  *
  * The names of the invariants are those of docs/ARCHITECTURE.md.
  */
-import { asBuffer, toHex, fromUtf8 } from '../base/bytes.ts';
+import { asBuffer, utf8, toHex, fromUtf8 } from '../base/bytes.ts';
 import { messageOf } from '../base/errors.ts';
 import { decodeEntry, weighEntry } from '../entry/entry-codec.ts';
 import { compareDots, contains, covers, EMPTY_CONTEXT, type Entry, type Version } from '../entry/entry.ts';
@@ -211,11 +211,14 @@ export class Checks {
 
   /** What the disk shows is what the model has alive, key by key. */
   #checkShown(host: SimHost): void {
+    const replica = this.replicaOf(host);
     const shown = new Map<string, Set<string>>();
     for (const { path, file } of this.#users.items(host)) {
       const { value } = this.#users.valueOf(host, file);
       if (value === undefined) continue;
       const version = this.#model.findShown(path, value);
+      if (version !== undefined && version.key !== `f/${path}` && replica?.entry(utf8(`f/${path}`)) !== undefined)
+        this.report('invented', `host ${host.index}: the conflict copy ${path} has become a file of its own, and nobody touched it`);
       if (version === undefined) this.report('invented', `host ${host.index}: ${path} shows ${value}, which nobody wrote there`);
       else shown.set(version.key, (shown.get(version.key) ?? new Set()).add(value));
     }

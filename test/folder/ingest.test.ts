@@ -249,6 +249,27 @@ describe('renames', () => {
     expect(world.live).toEqual(['a', 'b']);
   });
 
+  it('reads a file that was renamed and then written to', async () => {
+    await using world = await World.make();
+    world.write('a', 'one');
+    world.write('b', 'two');
+    await world.ingest.scanNow();
+    const contentOf = (text: string): string => toHex(singleChunk(hash('chunk', utf8(text))));
+    renameSync(world.path('a'), world.path('longer'));
+    appendFileSync(world.path('longer'), ' and more');
+    // As long as it was: only its time tells.
+    const { mtimeMs } = world.placed('b')!.stat;
+    renameSync(world.path('b'), world.path('as long'));
+    writeFileSync(world.path('as long'), 'TWO');
+    utimesSync(world.path('as long'), mtimeMs / 1000, mtimeMs / 1000 + 1);
+    await world.ingest.scanNow();
+    expect(world.live).toEqual(['as long', 'longer']);
+    expect(world.live.map((path) => only(world.entry(path))).map((value) => value.kind === 'file' && toHex(value.content))).toEqual([
+      contentOf('TWO'),
+      contentOf('one and more'),
+    ]);
+  });
+
   // ext4 gives 38 of these 40 files an inode of one that was deleted.
   it('reads a file that got the inode, size and time of one that was deleted', async () => {
     await using world = await World.make();
