@@ -120,6 +120,13 @@ export class ByteWriter {
     return this;
   }
 
+  /** Any number, IEEE 754 double, big endian, 8 bytes. */
+  f64(value: number): this {
+    const at = this.#room(8);
+    this.#buffer.writeDoubleBE(value, at);
+    return this;
+  }
+
   /** A whole number from 0 to 2^53 - 1, LEB128, shortest form. */
   varint(value: number): this {
     let rest = value;
@@ -187,6 +194,10 @@ export class ByteReader {
 
   u48(): number {
     return this.#bytes.readUIntBE(this.#take(6), 6);
+  }
+
+  f64(): number {
+    return this.#bytes.readDoubleBE(this.#take(8));
   }
 
   varint(max: number = Number.MAX_SAFE_INTEGER): number {

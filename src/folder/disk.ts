@@ -90,6 +90,9 @@ export interface FolderWatch {
   close(): void;
 }
 
+/** Up to here an fsync for each is cheaper than `sync -f` (some 5 ms, and all other writers' bytes with it). */
+export const FLUSH_EACH_MAX = 16;
+
 /** The file system as seen from the main thread: never waits for the disk, but for a few small files at start. */
 export interface DiskAccess {
   readonly disk: Disk;

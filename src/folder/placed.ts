@@ -45,7 +45,7 @@ const KINDS: readonly PlacedKind[] = ['file', 'symlink', 'directory'];
 export function encodePlaced(path: string, placed: Placed): Uint8Array {
   const { stat } = placed;
   const writer = new ByteWriter(160).u8(KINDS.indexOf(placed.kind) | (placed.copies ? 0x80 : 0) | (placed.owner === path ? 0 : 0x40));
-  writer.varint(stat.inode).varint(stat.bytes).raw(float(stat.mtimeMs)).raw(float(stat.ctimeMs)).u16(stat.mode);
+  writer.varint(stat.inode).varint(stat.bytes).f64(stat.mtimeMs).f64(stat.ctimeMs).u16(stat.mode);
   if (placed.kind === 'file') writer.raw(placed.content!);
   if (placed.kind === 'symlink') writer.sized(placed.target!);
   if (placed.owner !== path) writer.sized(utf8(placed.owner));
@@ -63,8 +63,8 @@ export function decodePlaced(path: string, bytes: Uint8Array): Placed {
   const stat = {
     inode: reader.varint(),
     bytes: reader.varint(),
-    mtimeMs: readFloat(reader),
-    ctimeMs: readFloat(reader),
+    mtimeMs: reader.f64(),
+    ctimeMs: reader.f64(),
     mode: reader.u16(),
   };
   const content = kind === 'file' ? Uint8Array.from(reader.raw(CONTENT_ID_BYTES)) : undefined;
@@ -135,14 +135,4 @@ export function unplaceRows(path: string, previous: Placed): Operation[] {
   const rows: Operation[] = [{ type: 'del', key: keyspace.placedKey(bytes) }];
   if (previous.content !== undefined) rows.push({ type: 'del', key: keyspace.contentPathKey(previous.content, bytes) });
   return rows;
-}
-
-function float(value: number): Uint8Array {
-  const bytes = Buffer.allocUnsafe(8);
-  bytes.writeDoubleBE(value);
-  return bytes;
-}
-
-function readFloat(reader: ByteReader): number {
-  return Buffer.from(reader.raw(8)).readDoubleBE();
 }

@@ -11,13 +11,11 @@ import * as fs from 'node:fs';
 import { open } from 'node:fs/promises';
 import { asBuffer } from '../base/bytes.ts';
 import { SamerootError, systemCode } from '../base/errors.ts';
-import { OPEN, TICK_MS_MAX, type Disk, type DiskAccess, type FolderWatch } from './disk.ts';
+import { FLUSH_EACH_MAX, OPEN, TICK_MS_MAX, type Disk, type DiskAccess, type FolderWatch } from './disk.ts';
 import { ioError } from './io-error.ts';
 
 const { constants } = fs;
 
-/** Up to here an fsync for each is cheaper than `sync -f` (some 5 ms, and all other writers' bytes with it). */
-const FLUSH_EACH_MAX = 16;
 /** Flushes in flight together where there is no `sync -f`. */
 const FLUSH_TOGETHER = 32;
 /** What a flush finds where the file is gone, or is another thing by now. */

@@ -16,10 +16,11 @@
  */
 import { join } from 'node:path';
 import { ByteReader, ByteWriter, toHex, utf8 } from '../base/bytes.ts';
-import { SamerootError, systemCode } from '../base/errors.ts';
+import { SamerootError } from '../base/errors.ts';
 import type { Random, World } from '../base/world.ts';
 import type { Entry } from '../entry/entry.ts';
 import type { Disk, FileStats } from '../folder/disk.ts';
+import { lstatOrNothing } from '../folder/disk-stat.ts';
 import { readText, replaceFile } from '../folder/file-io.ts';
 import { asIoError } from '../folder/io-error.ts';
 import { Replica } from '../replica/replica.ts';
@@ -61,12 +62,13 @@ export class Incarnation {
     const row = store.get(INCARNATION_ROW);
     const next = store.get(NEXT_ROW);
     const path = join(dataDir, FILE);
-    const stats = statOf(disk, path);
+    const stats = lstatOrNothing(disk, path);
     if (stats?.isFile() !== true) return row === undefined && stats === undefined ? 'interrupted' : 'copy';
     const nonce = readText(disk, path).trim();
     if (row?.length === ROW_BYTES && nonce === toHex(row.subarray(0, NONCE_BYTES))) {
       const reader = new ByteReader(row.subarray(NONCE_BYTES));
-      return readFloat(reader) === stats.ino && readFloat(reader) === stats.ctimeMs ? 'same' : 'copy';
+      // Inodes may be beyond 2^53 and are only compared: as Node.js rounds them, each time alike.
+      return reader.f64() === stats.ino && reader.f64() === stats.ctimeMs ? 'same' : 'copy';
     }
     return next !== undefined && nonce === toHex(next) ? 'interrupted' : 'copy';
   }
@@ -77,7 +79,7 @@ export class Incarnation {
     const nonce = random.bytes(NONCE_BYTES);
     await store.write([{ type: 'put', key: NEXT_ROW, value: nonce }], { durable: true });
     const { ino, ctimeMs } = writeNonce(disk, dataDir, nonce);
-    const value = new ByteWriter(ROW_BYTES).raw(nonce).raw(float(ino)).raw(float(ctimeMs)).finish();
+    const value = new ByteWriter(ROW_BYTES).raw(nonce).f64(ino).f64(ctimeMs).finish();
     const rows: Operation[] = [
       { type: 'put', key: INCARNATION_ROW, value },
       { type: 'del', key: NEXT_ROW },
@@ -140,15 +142,6 @@ export async function markRolledBack(store: Store): Promise<void> {
   await store.write([{ type: 'put', key: ROLLED_BACK_ROW, value: keyspace.PRESENT }], { durable: true });
 }
 
-function statOf(disk: Disk, path: string): FileStats | undefined {
-  try {
-    return disk.lstat(path);
-  } catch (error) {
-    if (systemCode(error) === 'ENOTDIR') return undefined;
-    throw error;
-  }
-}
-
 /** A new file each time: also what compares sizes and times sees that it is another. Gives what `lstat` says of it under its final name. */
 function writeNonce(disk: Disk, dataDir: string, nonce: Uint8Array): FileStats {
   const path = join(dataDir, FILE);
@@ -160,15 +153,4 @@ function writeNonce(disk: Disk, dataDir: string, nonce: Uint8Array): FileStats {
   } catch (error) {
     throw asIoError('could not be written', path, error);
   }
-}
-
-/** Inodes may be beyond 2^53 and are only compared: as Node.js rounds them, each time alike. */
-function float(value: number): Uint8Array {
-  const bytes = Buffer.allocUnsafe(8);
-  bytes.writeDoubleBE(value);
-  return bytes;
-}
-
-function readFloat(reader: ByteReader): number {
-  return Buffer.from(reader.raw(8)).readDoubleBE();
 }

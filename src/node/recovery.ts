@@ -11,6 +11,7 @@ import { fromHex, toHex, utf8 } from '../base/bytes.ts';
 import { systemCode } from '../base/errors.ts';
 import { HASH_BYTES, PEERS_MAX } from '../base/limits.ts';
 import type { Disk } from '../folder/disk.ts';
+import { lstatOrNothing } from '../folder/disk-stat.ts';
 import { readText, replaceFile } from '../folder/file-io.ts';
 import { asIoError } from '../folder/io-error.ts';
 import { decodeShare, encodeShare, type Share } from '../replica/share.ts';
@@ -48,9 +49,8 @@ export function readRecovery(disk: Disk, dataDir: string): Recovery | undefined 
 
 export function hasRecovery(disk: Disk, dataDir: string): boolean {
   try {
-    return disk.lstat(join(dataDir, FILE)) !== undefined;
+    return lstatOrNothing(disk, join(dataDir, FILE)) !== undefined;
   } catch (error) {
-    if (systemCode(error) === 'ENOTDIR') return false;
     throw asIoError('could not be looked at', dataDir, error);
   }
 }

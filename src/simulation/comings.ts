@@ -7,9 +7,9 @@ import type { SimHost } from './sim-host.ts';
 import { isReady, type Stage } from './stage.ts';
 
 const HOSTS_MAX = 8;
-const START_MS_MAX = 60_000;
+export const START_MS_MAX = 60_000;
 const INVITED_MS = 100;
-export const INVITE_MS = 86_400_000;
+const INVITE_MS = 86_400_000;
 const REFUSALS: ReadonlySet<string> = new Set(['EVICTED', 'NOT_INVITED']);
 
 export class Comings {
@@ -83,19 +83,25 @@ export class Comings {
       });
     } else host.crash('kill', INVITED_MS, 0);
     host.evicted = false;
-    host.invite(token, [{ host: inviter.address, port: inviter.port }]);
+    welcome(host, inviter, token);
+  }
+
+  /** A host that has never been in the share comes in. */
+  async join(host: SimHost, inviter: SimHost): Promise<void> {
+    const { token } = await inviter.node!.invite({ expiresMs: INVITE_MS });
+    welcome(host, inviter, token);
+    host.start();
   }
 
   joinLater(inviter: SimHost): void {
     if (this.#stage.hosts.length >= HOSTS_MAX || inviter.node === undefined || !isReady(inviter)) return;
     const host = this.#stage.addHost();
-    this.#stage.inBackground(
-      inviter.node.invite({ expiresMs: INVITE_MS }).then(({ token }) => {
-        host.invite(token, [{ host: inviter.address, port: inviter.port }]);
-        host.start();
-      }),
-    );
+    this.#stage.inBackground(this.join(host, inviter));
   }
+}
+
+function welcome(host: SimHost, inviter: SimHost, token: string): void {
+  host.invite(token, [{ host: inviter.address, port: inviter.port }]);
 }
 
 /** Its peers refuse it: it was evicted, or those who had invited it are gone, or do not remember. */

@@ -196,7 +196,7 @@ export function decodeHistory(text: string): History {
     throw damaged((error as Error).message, error);
   }
   const list = steps as unknown[];
-  for (const [at, step] of list.entries()) if (!isStep(step, replicas as number)) throw damaged(`step ${at} is none`);
+  for (const [at, step] of list.entries()) if (!isStep(step)) throw damaged(`step ${at} is none`);
   return { version: SIMULATION_VERSION, seed: seed as number, replicas: replicas as number, steps: list as Step[] };
 }
 
@@ -253,10 +253,10 @@ const FIELDS: Readonly<Record<Action['type'], Readonly<Record<string, FieldCheck
   join: {},
 };
 
-function isStep(value: unknown, replicas: number): value is Step {
+function isStep(value: unknown): value is Step {
   const step = value as Partial<Record<keyof Step, unknown>> | null;
   if (step === null || typeof step !== 'object' || !whole(step.afterMs) || !whole(step.host)) return false;
-  if ((step.host as number) >= Math.max(replicas, REPLICAS_MAX)) return false;
+  if ((step.host as number) >= REPLICAS_MAX) return false;
   const action = step.action as Record<string, unknown> | null | undefined;
   if (action === null || typeof action !== 'object') return false;
   const type = action['type'];

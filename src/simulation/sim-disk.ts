@@ -11,29 +11,19 @@
  */
 import { assert } from '../base/assert.ts';
 import { systemCode } from '../base/errors.ts';
-import type { Clock } from '../base/world.ts';
-import { OPEN, type DiskAccess, type FolderWatch } from '../folder/disk.ts';
+import { FLUSH_EACH_MAX, OPEN, type DiskAccess, type FolderWatch } from '../folder/disk.ts';
 import { ioError } from '../folder/io-error.ts';
 import type { SeededRandom } from './random.ts';
 import { CallGate, type MountHooks } from './sim-disk-gate.ts';
 import { MountedDisk, type MountOptions } from './sim-disk-mount.ts';
 import { shownName } from './sim-disk-names.ts';
 import { restoreTree, snapshotTree, type DiskSnapshot } from './sim-disk-snapshot.ts';
-import { DiskTree } from './sim-disk-tree.ts';
+import { DiskTree, type TreeOptions } from './sim-disk-tree.ts';
 
-/** From here on one flush of everything is asked for, as on the real disk. */
-const FLUSH_EACH_MAX = 16;
 /** What a flush finds where the file is gone, or is another thing by now. */
 const NOT_THERE: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES']);
 
-export interface SimDiskOptions {
-  readonly clock: Clock;
-  readonly random: SeededRandom;
-  readonly capacityBytes: number;
-  /** Times are cut to whole ticks; 0: each change has its own, as on a disk with fine stamps. */
-  readonly tickMs: number;
-  /** How probable it is that a new inode gets the number of one that is gone. */
-  readonly reuseChance: number;
+export interface SimDiskOptions extends TreeOptions {
   /** How probable it is that a write of several bytes takes fewer. */
   readonly shortWriteChance: number;
   /** Whether the permissions of the owner hold for the host, as for a user who is not root. */

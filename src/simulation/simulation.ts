@@ -6,7 +6,7 @@
  */
 import { messageOf } from '../base/errors.ts';
 import type { Violation } from './checks.ts';
-import { Comings, INVITE_MS, isOutcast } from './comings.ts';
+import { Comings, isOutcast, START_MS_MAX } from './comings.ts';
 import { BARRIER_MS, Disturbances } from './disturbances.ts';
 import type { History, Step } from './history.ts';
 import { HostDied, type SimHost } from './sim-host.ts';
@@ -36,7 +36,6 @@ export interface Outcome {
   readonly counts: Readonly<Record<string, number>>;
 }
 
-const START_MS_MAX = 60_000;
 /** Longer than the longest pause between two attempts of anything. */
 const QUIET_MS_MAX = 900_000;
 const STABLE_MS = 2_000;
@@ -115,16 +114,8 @@ class Simulation {
   }
 
   async #join(host: SimHost, inviter: SimHost): Promise<void> {
-    const invite = inviter.node!.invite({ expiresMs: INVITE_MS });
-    let token: string | undefined;
-    invite.then(
-      (made) => (token = made.token),
-      (error: unknown) => this.#stage.trace.tell(inviter.index, 'invite-failed', messageOf(error)),
-    );
-    await this.#stage.time.run({ until: () => token !== undefined, deadlineMs: this.#stage.time.nowMs + 1_000 });
-    if (token === undefined) return;
-    host.invite(token, [{ host: inviter.address, port: inviter.port }]);
-    host.start();
+    this.#stage.inBackground(this.#comings.join(host, inviter));
+    await this.#stage.time.run({ until: () => this.#stage.pending === 0, deadlineMs: this.#stage.time.nowMs + 1_000 });
   }
 
   async #until(what: string, condition: () => boolean, msMax: number): Promise<void> {
