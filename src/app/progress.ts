@@ -11,7 +11,7 @@ import type { Terminal } from './terminal.ts';
 const REDRAW_MS = 200;
 const LINE_MS = 500;
 
-interface Task {
+export interface Task {
   readonly what: string;
   readonly done: number;
   readonly total: number;
@@ -54,7 +54,8 @@ function taskOf(status: NodeStatus): Task | undefined {
   return { what: 'scanning', done: 0, total: 0, detail };
 }
 
-class TaskBar {
+/** Draws over itself on stderr, which has to be a terminal; gone when it is disposed. */
+export class TaskBar implements Disposable {
   #bar: SingleBar | undefined;
   #what = '';
   #startedMs = 0;
@@ -83,6 +84,10 @@ class TaskBar {
     }
     this.#bar.setTotal(Math.max(task.total, 1));
     this.#bar.update(task.done, { detail: task.detail, speed: this.#speed(task) });
+  }
+
+  [Symbol.dispose](): void {
+    this.show(undefined);
   }
 
   /** Rate since the bar began, and the time left at that rate. */

@@ -1,6 +1,6 @@
 /** What a verb of the command line is made of, and the options that several verbs have. */
 import { LIST_LIMIT_MAX } from './defaults.ts';
-import { parseDuration } from './quantities.ts';
+import { formatBytes, parseDuration, parseSize } from './quantities.ts';
 
 /** As the command line gives them: `pullEvery` for `--pull-every`, and only those that were typed or have a default. */
 export type Options = Readonly<Record<string, unknown>>;
@@ -56,6 +56,14 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
     const value = Number(text);
     if (/^\d+$/.test(text) && value >= min && value <= max) return value;
     throw new RangeError(`It must be a whole number from ${min} to ${max}.`);
+  };
+}
+
+export function sizeArgument(minBytes: number, maxBytes: number): (text: string) => number {
+  return (text) => {
+    const bytes = parseSize(text);
+    if (bytes !== undefined && bytes >= minBytes && bytes <= maxBytes) return bytes;
+    throw new RangeError(`It must be a size from ${formatBytes(minBytes)} to ${formatBytes(maxBytes)}, such as 512MiB.`);
   };
 }
 

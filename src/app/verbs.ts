@@ -5,7 +5,8 @@
  * Invariant: an option that is listed works. Options that are not built are not offered.
  */
 import { SamerootError } from '../base/errors.ts';
-import { VERSIONS_MAX } from '../base/limits.ts';
+import { MIB, VERSIONS_MAX } from '../base/limits.ts';
+import { BENCH_LIMITS } from './bench/limits.ts';
 import { DEFAULTS, LOG_LEVELS } from './defaults.ts';
 import { pathVerbs } from './path-verbs.ts';
 import { formatAddress } from './quantities.ts';
@@ -18,6 +19,7 @@ import {
   folderOption,
   limitOption,
   option,
+  sizeArgument,
   watchOption,
   wholeNumber,
   type Options,
@@ -259,10 +261,31 @@ function recordVerbs(context: VerbContext): readonly Verb[] {
   ];
 }
 
-/** Verbs that need no node: they prove something about the program itself. */
+function benchVerb(context: VerbContext): Verb {
+  const { bytesMin, bytesMax, bytesDefault } = BENCH_LIMITS;
+  return {
+    name: 'bench',
+    summary: 'measure hash, disk and connections of this host, and say what a first sync would be bound by',
+    usage: [['[FOLDER]', "a folder on the disk to measure (default: the system's temporary folder)"]],
+    options: [
+      {
+        flags: '--bytes <size>',
+        description: `of the large file (default: ${bytesDefault / MIB}MiB, less on a slow disk)`,
+        parse: sizeArgument(bytesMin, bytesMax),
+      },
+      option('--quick', 'smaller files and shorter runs: figures within a second or two, less exact'),
+      option('--profile <file>', "write CPU profiles for Chrome's DevTools: FILE.cpuprofile, and one for each thread"),
+    ],
+    example: 'sameroot bench /data',
+    action: async (options, folder) => (await import('./verbs-bench.ts')).benchVerb(context, options, folder),
+  };
+}
+
+/** Verbs that need no node: they tell something about the host or prove something about the program. */
 function proofVerbs(context: VerbContext): readonly Verb[] {
   const { replicasMin, replicasMax, stepsMax, seedsMax, defaults } = SIMULATE_LIMITS;
   return [
+    benchVerb(context),
     {
       name: 'simulate',
       summary: 'run simulated hosts through crashes, cuts and disk errors, and check that nothing is lost',
