@@ -150,12 +150,13 @@ export class Assembler {
   #finished(level: number): { key: Uint8Array; hash: Uint8Array; totals: Totals } {
     const pieces = this.#open[level]!;
     const first = pieces[0]!;
-    const key = first.page === undefined ? first.key : first.page.key(first.from);
+    const key = first.page === undefined ? first.key : first.page.copyKey(first.from);
     const whole = wholePage(pieces);
     if (whole !== undefined) return { key, hash: whole.hash, totals: whole.totals };
     const bytes = encodePage(level, pieces);
     const pageHash = hash('page', bytes);
     this.#sink.put(pageHash, bytes);
+    if (level > 0) this.#reader?.keep(pageHash, bytes);
     return { key, hash: pageHash, totals: this.#totals(pieces) };
   }
 
@@ -221,7 +222,7 @@ export class Assembler {
       if (page.level > 0) {
         addTotals(sum, page.totals(item), sign);
       } else {
-        const { live, bytes } = this.#ranker.weigh(page.key(item), page.value(item));
+        const { live, bytes } = this.#ranker.weigh(page.copyKey(item), page.value(item));
         addTotals(sum, { count: 1, live, bytes }, sign);
       }
     }

@@ -57,7 +57,7 @@ class Editor {
       }
     } else {
       const top = topOrigin(this.#reader, tree);
-      this.#page(top, this.#ranker.rank(top.page.key(0)), 0, this.#changes.length);
+      this.#page(top, this.#ranker.rank(top.page.copyKey(0)), 0, this.#changes.length);
     }
     return this.#assembler.finish();
   }
@@ -73,10 +73,13 @@ class Editor {
     let next = 0;
     let at = from;
     while (at < to) {
-      const item = page.childFor(this.#changes[at]!.key, next);
+      const item = page.childFor(this.#changes[at]!.key);
       let end = at + 1;
       if (item + 1 === page.size) end = to;
-      else while (end < to && page.compareKey(this.#changes[end]!.key, item + 1) < 0) end++;
+      else if (end < to) {
+        const border = page.copyKey(item + 1);
+        while (end < to && compareBytes(this.#changes[end]!.key, border) < 0) end++;
+      }
       this.#keep(origin, rank, next, item);
       this.#page(childOrigin(this.#reader, origin, item), item === 0 ? rank : page.level, at, end);
       next = item + 1;
@@ -88,10 +91,11 @@ class Editor {
   #leaf(origin: Origin, rank: number, from: number, to: number): void {
     const { page } = origin;
     let next = 0;
-    for (let at = from; at < to; at++) {
-      const { key, value } = this.#changes[at]!;
-      const item = page.lowerBound(key, next);
-      const found = item < page.size && page.compareKey(key, item) === 0;
+    for (let change = from; change < to; change++) {
+      const { key, value } = this.#changes[change]!;
+      const at = page.search(key);
+      const found = at >= 0;
+      const item = found ? at : -1 - at;
       if (found ? value !== undefined && asBuffer(value).equals(page.value(item)) : value === undefined) continue;
       this.#keep(origin, rank, next, item);
       next = found ? item + 1 : item;

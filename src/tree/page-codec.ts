@@ -16,46 +16,91 @@ export interface Totals {
   readonly bytes: number;
 }
 
-/** Per item three numbers: where its key ends in `keys`, where its body starts and where it ends in `bytes`. */
-const STRIDE = 3;
+/**
+ * Per item four numbers: how much of its key it shares with the one before, and where in `bytes` the rest of the key starts,
+ * where that ends and the body starts, and where the body ends.
+ */
+const STRIDE = 4;
 
-/** A decoded page: the bytes themselves plus where things are, so that reading a page makes no object per item. */
+/**
+ * A decoded page: the bytes themselves plus where things are, so that reading a page makes no object per item.
+ *
+ * Keys stay front-coded: `search` compares with what is shared, and an edit of one entry needs few keys of the page. They
+ * are all spelled out at the first call of `key`, for those who go through the page. (When decoding spelled out all,
+ * 10,000 scattered edits of 10^6 entries took a twentieth to a tenth longer.)
+ */
 export class Page {
   readonly level: number;
   /** Items in this very page. */
   readonly size: number;
   readonly bytes: Buffer;
-  readonly #keys: Buffer;
   /** A plain array: one of small numbers lives in the JavaScript heap, while a typed array costs a call of malloc (0.4 against 0.9 us). */
   readonly #index: readonly number[];
+  readonly #keyBytes: number;
+  #keys: Buffer | undefined;
+  /** Where each key ends in `#keys`. */
+  #keyEnds: readonly number[] = [];
 
-  constructor(level: number, size: number, bytes: Buffer, keys: Buffer, index: readonly number[]) {
+  /** `keyBytes`: of all keys spelled out. */
+  constructor(level: number, size: number, bytes: Buffer, index: readonly number[], keyBytes: number) {
     this.level = level;
     this.size = size;
     this.bytes = bytes;
-    this.#keys = keys;
     this.#index = index;
+    this.#keyBytes = keyBytes;
   }
 
+  /** With the keys spelled out. */
   get memoryBytes(): number {
-    return this.bytes.length + this.#keys.length + this.#index.length * 8;
+    return this.bytes.length + this.#keyBytes + (this.#index.length + this.size) * 8;
   }
 
-  #keyStart(item: number): number {
-    return item === 0 ? 0 : this.#index[(item - 1) * STRIDE]!;
-  }
-
+  /** A view; spells out all keys of the page. */
   key(item: number): Uint8Array {
-    return this.#keys.subarray(this.#keyStart(item), this.#index[item * STRIDE]);
+    const keys = this.#keys ?? this.#spellKeys();
+    return keys.subarray(item === 0 ? 0 : this.#keyEnds[item - 1], this.#keyEnds[item]);
+  }
+
+  /** One key, put together from the items before it. */
+  copyKey(item: number): Uint8Array {
+    if (this.#keys !== undefined) return this.key(item);
+    const index = this.#index;
+    let missing = index[item * STRIDE]! + index[item * STRIDE + 2]! - index[item * STRIDE + 1]!;
+    const key = Buffer.allocUnsafe(missing);
+    for (let at = item * STRIDE; missing > 0; at -= STRIDE) {
+      const shared = index[at]!;
+      if (shared >= missing) continue;
+      const start = index[at + 1]! - shared;
+      for (let byte = shared; byte < missing; byte++) key[byte] = this.bytes[start + byte]!;
+      missing = shared;
+    }
+    return key;
+  }
+
+  #spellKeys(): Buffer {
+    const keys = Buffer.allocUnsafe(this.#keyBytes);
+    const ends: number[] = [];
+    let previous = 0;
+    let end = 0;
+    for (let at = 0; at < this.#index.length; at += STRIDE) {
+      const start = end;
+      for (const to = previous + this.#index[at]!; previous < to; previous++) keys[end++] = keys[previous]!;
+      for (let from = this.#index[at + 1]!, to = this.#index[at + 2]!; from < to; from++) keys[end++] = this.bytes[from]!;
+      ends.push(end);
+      previous = start;
+    }
+    this.#keyEnds = ends;
+    this.#keys = keys;
+    return keys;
   }
 
   /** Where what follows the key starts in `bytes`: a sized value, or a hash and three numbers. */
   bodyStart(item: number): number {
-    return this.#index[item * STRIDE + 1]!;
+    return this.#index[item * STRIDE + 2]!;
   }
 
   end(item: number): number {
-    return this.#index[item * STRIDE + 2]!;
+    return this.#index[item * STRIDE + 3]!;
   }
 
   /** Of a leaf. */
@@ -84,9 +129,9 @@ export class Page {
 
   /** Order of `key` against the key of `item`. */
   compareKey(key: Uint8Array, item: number): number {
-    const keys = this.#keys;
-    const start = this.#keyStart(item);
-    const length = this.#index[item * STRIDE]! - start;
+    const keys = this.#keys ?? this.#spellKeys();
+    const start = item === 0 ? 0 : this.#keyEnds[item - 1]!;
+    const length = this.#keyEnds[item]! - start;
     const common = Math.min(key.length, length);
     // A loop, not Buffer.compare: for keys of a few dozen bytes the call with offsets costs more than the comparison.
     for (let at = 0; at < common; at++) {
@@ -101,23 +146,42 @@ export class Page {
     return page === this ? item - other : page.compareKey(this.key(item), other);
   }
 
-  /** First item from `from` on whose key is not below `key`; `size` if there is none. */
-  lowerBound(key: Uint8Array, from: number = 0): number {
-    let low = from;
-    let high = this.size;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.compareKey(key, middle) > 0) low = middle + 1;
-      else high = middle;
+  /**
+   * The item that has `key`, or else -1 - the first item whose key is above it (`size` if there is none).
+   *
+   * One pass over the front-coded keys. All items before are below `key`, and the last shares `matched` bytes with it. So an
+   * item that shares more than that with the last is below too; one that shares less is above; else the rest tells.
+   */
+  search(key: Uint8Array): number {
+    const { bytes } = this;
+    const index = this.#index;
+    let matched = 0;
+    for (let item = 0, at = 0; item < this.size; item++, at += STRIDE) {
+      const shared = index[at]!;
+      if (shared > matched) continue;
+      if (shared < matched) return -1 - item;
+      let from = index[at + 1]!;
+      const to = index[at + 2]!;
+      while (from < to && matched < key.length && bytes[from] === key[matched]) {
+        from++;
+        matched++;
+      }
+      if (matched === key.length) return from === to ? item : -1 - item;
+      if (from < to && bytes[from]! > key[matched]!) return -1 - item;
     }
-    return low;
+    return -1 - this.size;
+  }
+
+  /** First item whose key is not below `key`; `size` if there is none. */
+  lowerBound(key: Uint8Array): number {
+    const at = this.search(key);
+    return at < 0 ? -1 - at : at;
   }
 
   /** Of an inner page: the item whose range holds `key`. The first one holds everything below the second. */
-  childFor(key: Uint8Array, from: number = 0): number {
-    const at = this.lowerBound(key, from);
-    if (at < this.size && this.compareKey(key, at) === 0) return at;
-    return Math.max(0, at - 1);
+  childFor(key: Uint8Array): number {
+    const at = this.search(key);
+    return at < 0 ? Math.max(0, -2 - at) : at;
   }
 }
 
@@ -126,7 +190,11 @@ export class Page {
  * leaf of 32 entries where this takes 2.5. Nothing here outlives a call.
  */
 let cursor = 0;
-let keyScratch: Buffer = Buffer.allocUnsafe(64 * 1024);
+/** The last key that was read, and its length. */
+const lastKey: Buffer = Buffer.allocUnsafe(KEY_BYTES_MAX);
+let lastLength = 0;
+/** Copied from when the page is through: an array that grows is copied several times. */
+const indexScratch: number[] = [];
 
 function readVarint(bytes: Buffer): number {
   let byte = bytes[cursor++];
@@ -147,27 +215,19 @@ function readVarint(bytes: Buffer): number {
   }
 }
 
-/** Reads a front-coded key after the one at [previous, end) of `keyScratch`; returns where it ends there. */
-function readKey(bytes: Buffer, previous: number, end: number): number {
+/** Reads a front-coded key into `lastKey`, of which it keeps so many bytes. */
+function readKey(bytes: Buffer): number {
   const shared = readVarint(bytes);
   const rest = readVarint(bytes);
-  const length = end - previous;
-  if (shared > length || shared + rest > KEY_BYTES_MAX) throw badEncoding('a key in a page is too long');
+  if (shared > lastLength || shared + rest > KEY_BYTES_MAX) throw badEncoding('a key in a page is too long');
   if (rest === 0) throw badEncoding('keys in a page do not ascend');
   if (cursor + rest > bytes.length) throw badEncoding('a page ends too early');
   // Shares all it can and ascends, both at once: the first byte that is not shared is above the one it replaces.
-  if (shared < length && bytes[cursor]! <= keyScratch[previous + shared]!) throw badEncoding('keys in a page do not ascend');
-  const next = end + shared + rest;
-  if (next > keyScratch.length) {
-    const grown = Buffer.allocUnsafe(Math.max(next, keyScratch.length * 2));
-    keyScratch.copy(grown, 0, 0, end);
-    keyScratch = grown;
-  }
-  // Two loops, as in compareKey: the pieces are short.
-  for (let at = 0; at < shared; at++) keyScratch[end + at] = keyScratch[previous + at]!;
-  for (let at = 0; at < rest; at++) keyScratch[end + shared + at] = bytes[cursor + at]!;
-  cursor += rest;
-  return next;
+  if (shared < lastLength && bytes[cursor]! <= lastKey[shared]!) throw badEncoding('keys in a page do not ascend');
+  lastLength = shared + rest;
+  // A loop, as in compareKey: the pieces are short.
+  for (let at = shared; at < lastLength; at++) lastKey[at] = bytes[cursor++]!;
+  return shared;
 }
 
 function skipBody(bytes: Buffer, level: number): void {
@@ -197,19 +257,19 @@ export function decodePage(page: Uint8Array): Page {
   if (level > RANK_MAX) throw badEncoding(`a page of level ${level}`);
   const size = readVarint(bytes);
   if (size === 0 || size > PAGE_ITEMS_MAX) throw badEncoding(`a page of ${size} items`);
-  const index: number[] = []; // grows with what is really there, not with what `size` claims
-  let previous = 0;
-  let end = 0;
+  // Nothing is made for the items that `size` claims, only for those that are there.
+  let numbers = 0;
+  let keyBytes = 0;
+  lastLength = 0;
   for (let item = 0; item < size; item++) {
-    const next = readKey(bytes, previous, end);
-    const bodyStart = cursor;
+    const shared = readKey(bytes);
+    keyBytes += lastLength;
+    indexScratch[numbers++] = shared;
+    indexScratch[numbers++] = cursor - lastLength + shared;
+    indexScratch[numbers++] = cursor;
     skipBody(bytes, level);
-    index.push(next, bodyStart, cursor);
-    previous = end;
-    end = next;
+    indexScratch[numbers++] = cursor;
   }
   if (cursor !== bytes.length) throw badEncoding(`${bytes.length - cursor} bytes are left over in a page`);
-  const keys = Buffer.allocUnsafe(end);
-  keyScratch.copy(keys, 0, 0, end);
-  return new Page(level, size, bytes, keys, index);
+  return new Page(level, size, bytes, indexScratch.slice(0, numbers), keyBytes);
 }

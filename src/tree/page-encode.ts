@@ -82,31 +82,36 @@ export function encodePage(level: number, pieces: readonly (Run | Single)[]): Ui
       }
       previous = piece.key;
     } else {
-      const key = piece.page.key(piece.from);
+      const key = piece.page.copyKey(piece.from);
       const start = piece.page.bodyStart(piece.from);
       const end = piece.page.end(piece.to - 1);
       room(NUMBERS_BYTES + key.length + end - start);
       writeKey(previous, key);
       piece.page.bytes.copy(output, length, start, end);
       length += end - start;
-      previous = piece.page.key(piece.to - 1);
+      previous = piece.page.copyKey(piece.to - 1);
     }
     if (length > PAGE_BYTES_MAX) throw tooLarge(`over ${PAGE_BYTES_MAX} bytes`, previous);
   }
   if (size > PAGE_ITEMS_MAX) throw tooLarge(`${size} items`, previous);
-  return finishedPage();
+  return finishedPage(level);
 }
 
 /**
  * Pages are cut from slabs, as Buffer's own pool does for up to 4 KiB only: half of all changed pages are longer, and a
- * buffer of its own costs 2 us and garbage collections (measured: a third of the time of scattered edits).
+ * buffer of its own costs 2 us and garbage collections (measured: a third of the time of scattered edits). Inner pages are
+ * kept by `PageReader`, and would keep a whole slab each.
  */
 const SLAB_BYTES: number = 64 * KIB;
 let slab: Buffer = Buffer.allocUnsafeSlow(SLAB_BYTES);
 let slabUsed = 0;
 
-function finishedPage(): Uint8Array {
-  if (length > SLAB_BYTES / 4) return Buffer.copyBytesFrom(output, 0, length);
+function finishedPage(level: number): Uint8Array {
+  if (level > 0 || length > SLAB_BYTES / 4) {
+    const page = Buffer.allocUnsafe(length);
+    output.copy(page, 0, 0, length);
+    return page;
+  }
   if (slabUsed + length > SLAB_BYTES) {
     slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
     slabUsed = 0;

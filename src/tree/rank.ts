@@ -7,12 +7,13 @@
  * choosing names that fall on borders, or on none.
  */
 import { KEY_BYTES_MAX, TREE_LEVEL_MAX } from '../base/limits.ts';
-import { hash } from '../content/hash.ts';
+import { hashHex } from '../content/hash.ts';
 
 /** Levels run from 0 to this; a key of the highest rank starts a page at every level but the highest. */
 export const RANK_MAX: number = TREE_LEVEL_MAX - 1;
 
 const RANK_BITS_MAX = 16;
+const ZERO_DIGIT: number = '0'.charCodeAt(0);
 
 export interface Weight {
   readonly live: 0 | 1;
@@ -50,14 +51,14 @@ export class Ranker {
   /** From 0 to `RANK_MAX`. */
   rank(key: Uint8Array): number {
     this.#scratch.set(key, this.#saltBytes);
-    const zeros = leadingZeroBits(hash('rank', this.#scratch.subarray(0, this.#saltBytes + key.length)));
+    const zeros = leadingZeroBits(hashHex('rank', this.#scratch.subarray(0, this.#saltBytes + key.length)));
     return Math.min(RANK_MAX, Math.floor(zeros / this.#rankBits));
   }
 }
 
-function leadingZeroBits(bytes: Uint8Array): number {
-  for (let at = 0; at < bytes.length; at++) {
-    if (bytes[at] !== 0) return at * 8 + Math.clz32(bytes[at]!) - 24;
+function leadingZeroBits(hex: string): number {
+  for (let at = 0; at < hex.length; at++) {
+    if (hex.charCodeAt(at) !== ZERO_DIGIT) return at * 4 + Math.clz32(Number.parseInt(hex[at]!, 16)) - 28;
   }
-  return bytes.length * 8;
+  return hex.length * 4;
 }

@@ -123,8 +123,8 @@ export function lookup(reader: PageReader, tree: Tree, key: Uint8Array): Uint8Ar
   if (tree.page === undefined) return undefined;
   let page = reader.read(tree.page);
   while (page.level > 0) page = reader.read(page.hash(page.childFor(key)));
-  const item = page.lowerBound(key);
-  return item < page.size && page.compareKey(key, item) === 0 ? page.value(item) : undefined;
+  const item = page.search(key);
+  return item < 0 ? undefined : page.value(item);
 }
 
 export interface WalkRange {

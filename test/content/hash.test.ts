@@ -62,6 +62,7 @@ describe('hash', () => {
       const key = Buffer.alloc(32);
       key.write(`sameroot 1 ${domain}`);
       expect(toHex(chosen.hash(domain, utf8('abc')))).toBe(toHex(chosen.mac(key, utf8('abc'))));
+      expect(chosen.hashHex(domain, utf8('abc'))).toBe(toHex(chosen.hash(domain, utf8('abc'))));
     }
   });
 
@@ -81,6 +82,7 @@ describe('hash', () => {
       fc.property(fc.constantFrom(...DOMAINS), fc.uint8Array({ maxLength: 5000 }), fc.nat(40), (domain, bytes, skip) => {
         const view = bytes.subarray(Math.min(skip, bytes.length));
         expect(toHex(noble.hash(domain, view))).toBe(toHex(chosen.hash(domain, view)));
+        expect(noble.hashHex(domain, view)).toBe(chosen.hashHex(domain, view));
       }),
       { numRuns: 200 },
     );

@@ -201,7 +201,7 @@ describe('cost of an edit', () => {
     const total = pagesOf(tree, pages).size;
     pages.forgetCounts();
     edit(
-      new PageReader(pages, 2),
+      new PageReader(pages, 4),
       tree,
       all.map(({ key }) => ({ key, value: utf8('new') })),
       ranker,
@@ -211,7 +211,7 @@ describe('cost of an edit', () => {
     expect(pages.puts.length).toBe(total);
     pages.forgetCounts();
     edit(
-      new PageReader(pages, 2),
+      new PageReader(pages, 4),
       tree,
       all.slice(5_000, 5_100).map(({ key }) => ({ key, value: utf8('new') })),
       ranker,

@@ -230,12 +230,32 @@ describe('page codec', () => {
     expect(() => encodePage(0, list(9, new Uint8Array(ENTRY_BYTES_MAX)))).toThrow('near f/1000007');
   });
 
+  it('spells keys out one by one as all at once, also where each shares with the one before what that had of its own', () => {
+    fc.assert(
+      fc.property(somePages, fc.array(fc.nat()), ([level, list], picks) => {
+        const page = decodePage(encodePage(level, list));
+        const before = page.memoryBytes;
+        for (const pick of picks) {
+          const item = pick % page.size;
+          expect(equalBytes(page.copyKey(item), list[item]!.key)).toBe(true);
+        }
+        for (const [item, { key }] of list.entries()) {
+          expect(equalBytes(page.key(item), key)).toBe(true);
+          expect(page.search(key)).toBe(item);
+        }
+        expect(page.memoryBytes).toBe(before);
+        for (const [item, { key }] of list.entries()) expect(equalBytes(page.copyKey(item), key)).toBe(true);
+      }),
+    );
+  });
+
   it('finds keys as a search through a list does', () => {
     fc.assert(
       fc.property(somePages, keys, ([level, list], key) => {
         const page = decodePage(encodePage(level, list));
         const bound = list.filter((item) => compareBytes(item.key, key) < 0).length;
         const found = list.some((item) => equalBytes(item.key, key));
+        expect(page.search(key)).toBe(found ? bound : -1 - bound);
         expect(page.lowerBound(key)).toBe(bound);
         expect(page.childFor(key)).toBe(found ? bound : Math.max(0, bound - 1));
       }),

@@ -3,6 +3,7 @@ import { fromByteKey, toHex, utf8 } from '../../src/base/bytes.ts';
 import { SamerootError } from '../../src/base/errors.ts';
 import { hash } from '../../src/content/hash.ts';
 import { build } from '../../src/tree/build.ts';
+import { edit } from '../../src/tree/edit.ts';
 import { EMPTY_TREE, PageReader, rootHash } from '../../src/tree/page.ts';
 import { walk } from '../../src/tree/walk.ts';
 import { MemoryPages, makeRanker, manyEntries, pagesOf } from './support.ts';
@@ -40,6 +41,32 @@ describe('page reader', () => {
     pages.forgetCounts();
     for (const pageHash of hashes.slice(0, -17)) reader.read(pageHash);
     expect(pages.gets.length).toBeGreaterThanOrEqual(hashes.length - 18); // all others were
+  });
+
+  it('keeps the inner pages, however many leaves are read', () => {
+    const reader = new PageReader(pages, 160);
+    const inner = hashes.filter((pageHash) => reader.read(pageHash).level > 0);
+    expect(inner.length).toBeLessThan(40);
+    for (let round = 0; round < 3; round++) for (const pageHash of hashes) reader.read(pageHash);
+    pages.forgetCounts();
+    for (const pageHash of inner) reader.read(pageHash);
+    expect(pages.gets).toEqual([]);
+  });
+
+  it('does not read what an edit has just made but the leaves', () => {
+    const made = new MemoryPages();
+    const ranker = makeRanker(3);
+    const entries = manyEntries(2000);
+    let edited = build(entries, ranker, made);
+    const reader = new PageReader(made);
+    const change = (value: string): void => {
+      edited = edit(reader, edited, [{ key: entries[1000]!.key, value: utf8(value) }], ranker, made);
+    };
+    change('first');
+    made.forgetCounts();
+    change('second');
+    expect(edited.level).toBeGreaterThan(2);
+    expect(made.gets.length).toBe(1);
   });
 
   it('keeps no more bytes than it may', () => {
