@@ -12,6 +12,7 @@ const HOPELESS: ReadonlySet<ErrorCode> = new Set([
   'BAD_TOKEN',
   'TOKEN_EXPIRED',
   'NOT_INVITED',
+  'INVITER_EVICTED',
   'WRONG_PEER',
   'SHARE_MISMATCH',
   'VERSION_MISMATCH',

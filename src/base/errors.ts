@@ -10,6 +10,8 @@ export const ERROR_ADVICE = {
   VERSION_MISMATCH: 'run the same version of sameroot on both hosts',
   SHARE_MISMATCH: 'the peer serves another share; check the address, or use an empty folder to join that share',
   NOT_INVITED: 'get a join line with `sameroot invite` on a host of the share and pass its --token',
+  INVITER_EVICTED:
+    'get a new join line with `sameroot invite` on the host that refuses, or on another that is a member, and pass its --token',
   EVICTED: 'get a new join line with `sameroot invite` on a host of the share; what only this host has is set aside then, not lost',
   WRONG_PEER: 'the host at this address has another key than expected; check the address, or ask for a new invitation',
   IDENTITY_DAMAGED: 'restore the file from a backup, or move it away: the node then gets a new key and needs a new invitation',

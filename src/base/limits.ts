@@ -53,7 +53,11 @@ export const CLOCK_AHEAD_MS_MAX: number = 3_600_000;
 
 export const MESSAGE_BYTES_MAX: number = 8 * MIB;
 export const CHUNK_FRAME_BYTES_MAX: number = MIB;
+/** Kept free before bytes that were read for a peer: most heads of frames fit in, and those frames are not copied. */
+export const FRAME_HEAD_ROOM_BYTES = 4_096;
 export const WALK_MESSAGE_BYTES_GOAL: number = 256 * KIB;
+/** Messages of one side of a walk that list something and are not answered: 4 MiB under way. */
+export const WALK_WINDOW_MESSAGES = 16;
 /** Each of the two packed lists of a walk message. */
 export const WALK_LIST_BYTES_MAX: number = MIB;
 /** The keys of such a list spelled out: on the wire a few bytes may stand for a long key. */

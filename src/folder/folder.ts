@@ -3,7 +3,6 @@
  * (materialise), and contents come in and go out. This file only puts the parts together.
  */
 import { join } from 'node:path';
-import { assert } from '../base/assert.ts';
 import { equalBytes } from '../base/bytes.ts';
 import { messageOf, SamerootError, type ErrorCode } from '../base/errors.ts';
 import { KIB } from '../base/limits.ts';
@@ -29,14 +28,13 @@ import { recordInterrupted } from './interrupted.ts';
 import { openMarker } from './marker.ts';
 import { Materialiser, type Projection } from './materialise.ts';
 import type { PathLook } from './path-look.ts';
-import { OWN_FOLDER } from './paths.ts';
-import type { PlaceNotes } from './place-notes.ts';
 import { getPlaced, isAsPlaced } from './placed.ts';
 import { ContentReader, type WantedRange } from './serve.ts';
 import { Withheld } from './set-aside.ts';
 import type { Standing } from './standing.ts';
 import { StatColumns } from './stat-columns.ts';
 import { Staging, type CopyItem, type PartItem } from './staging.ts';
+import { TrashIndex } from './trash-index.ts';
 import { TrashRestore, type RestoreRequest, type RestoreResult, type TrashedFile } from './trash-restore.ts';
 import { Trash } from './trash.ts';
 
@@ -83,6 +81,7 @@ export class Folder implements AsyncDisposable {
   readonly #staging: Staging;
   readonly #gate = new PathGate();
   readonly #trash: Trash;
+  readonly #trashIndex: TrashIndex;
   readonly #restorer: TrashRestore;
   readonly #materialiser: Materialiser;
   readonly #ingest: Ingest;
@@ -97,15 +96,16 @@ export class Folder implements AsyncDisposable {
   static async open(options: FolderOptions): Promise<Folder> {
     const { root, replica, world, access, minFreeBytes } = options;
     openMarker(access.disk, root, replica.share.id, replica.head.tree.live === 0);
-    const notes = await options.threads[1].call('readNotes', { tmp: join(root, OWN_FOLDER, 'tmp') });
+    const writeThread = options.threads[1];
+    await recordInterrupted({ root, replica, access, writeThread });
     const staging = await Staging.open(
-      { root, access, writeThread: options.threads[1], clock: world.clock, minFreeBytes },
+      { root, access, writeThread, clock: world.clock, minFreeBytes },
       await Materialiser.wantedContents(replica),
     );
-    return new Folder(options, staging, notes);
+    return new Folder(options, staging);
   }
 
-  private constructor(options: FolderOptions, staging: Staging, notes: PlaceNotes | undefined) {
+  private constructor(options: FolderOptions, staging: Staging) {
     const { root, replica, store, access, settleMs, rescanMs, standing } = options;
     const { clock, timers, log } = options.world;
     const [readThread, writeThread] = options.threads;
@@ -114,6 +114,7 @@ export class Folder implements AsyncDisposable {
     this.#staging = staging;
     this.#index = new ContentIndex(store);
     this.#trash = new Trash({ root, store, access, writeThread, clock, log, maxBytes: undefined });
+    this.#trashIndex = new TrashIndex({ root, replica, trash: this.#trash, gate, thread: readThread, timers, log });
     this.#materialiser = new Materialiser({
       root,
       replica,
@@ -142,7 +143,7 @@ export class Folder implements AsyncDisposable {
       todoRows: (key) => this.todoRows(key),
       standing,
     });
-    this.#firstRead = new FirstRead({ read: () => this.#read(notes), timers, log });
+    this.#firstRead = new FirstRead({ read: () => this.#read(), timers, log });
     const takeInAsNew = (items: readonly FoundOutcome[]): Promise<void> => this.#ingest.takeInWithheld(items);
     this.#withheld = new Withheld({ root, replica, gate, access, writeThread, timers, standing, takeIn: takeInAsNew });
     const takeIn = (paths: readonly string[]): Promise<void> => this.#ingest.takeIn(paths);
@@ -165,9 +166,8 @@ export class Folder implements AsyncDisposable {
     this.#expireTrash();
   }
 
-  async #read(notes: PlaceNotes | undefined): Promise<void> {
-    const { root, replica, access, threads } = this.#options;
-    await this.#gate.run(() => recordInterrupted({ root, replica, access, writeThread: threads[1] }, notes));
+  async #read(): Promise<void> {
+    await this.#trashIndex.run();
     const { dirty, left } = await this.#materialiser.redo();
     await this.#ingest.start();
     const { standing, world } = this.#options;
@@ -258,16 +258,9 @@ export class Folder implements AsyncDisposable {
 
   // --- coming back -----------------------------------------------------------------------------------------------
 
-  /** The peers were heard: what is still withheld is new here, or, with `setAside`, goes to the quarantine. */
-  async endWithholding(unknown: 'keep' | 'set-aside'): Promise<void> {
-    const { standing } = this.#options;
-    const name = standing.quarantine;
-    assert(name !== undefined, 'something is withheld');
-    const end = (): Promise<void> => (unknown === 'keep' ? this.#withheld.takeIn(name) : this.#withheld.setAside(name));
-    await end();
-    standing.quarantine = undefined;
-    // What was found meanwhile.
-    await end();
+  /** The peers were heard: what is still withheld is new here, or goes to the quarantine. May be asked again where it failed. */
+  endWithholding(unknown: 'keep' | 'set-aside'): Promise<void> {
+    return this.#withheld.end(unknown);
   }
 
   /** Commits a write to the entry of a path by somebody who goes by what the folder shows of it: see `as-shown.ts`. */
@@ -302,7 +295,7 @@ export class Folder implements AsyncDisposable {
     return equalBytes(content, EMPTY_CONTENT) || this.#index.holds(content) || this.#staging.complete(content);
   }
 
-  read(content: ContentId, wanted: readonly WantedRange[]): Promise<Uint8Array[] | undefined> {
+  read(content: ContentId, wanted: readonly WantedRange[]): ReturnType<ContentReader['readChunks']> {
     return this.#reader.readChunks(content, wanted);
   }
 
@@ -375,6 +368,7 @@ export class Folder implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#expiry?.cancel();
     this.#firstRead.close();
+    this.#trashIndex.close();
     await this.#ingest[Symbol.asyncDispose]();
     await closeDiskThreads(this.#options.threads);
   }

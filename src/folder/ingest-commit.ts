@@ -9,17 +9,18 @@ import { equalBytes, utf8 } from '../base/bytes.ts';
 import { SamerootError } from '../base/errors.ts';
 import { compareStamps } from '../entry/clock.ts';
 import { birth, write, retire, type Dot, type Entry, type FoundValue, type Value } from '../entry/entry.ts';
-import { sameValue, view } from '../entry/view.ts';
+import { sameValue, view, type Shown } from '../entry/view.ts';
 import type { Author, Mutation, Replica } from '../replica/replica.ts';
 import * as keyspace from '../store/keyspace.ts';
 import type { Operation } from '../store/store.ts';
 import { newestPathRow } from './content-index.ts';
+import { copyAt, parseCopyName } from './copy-names.ts';
 import { wholeMs } from './disk-stat.ts';
 import type { DiskAccess } from './disk.ts';
 import type { FoundOutcome } from './file-hasher.ts';
 import { WALK_KINDS, type PathProblem } from './folder-walk.ts';
 import { fileKey, parentPath } from './paths.ts';
-import { isWithheld, placeRows, sameStat, unplaceRows, type Placed, type PlacedKind } from './placed.ts';
+import { isWithheld, placeRows, sameStat, unplaceRows, type Placed } from './placed.ts';
 import type { ReadThread } from './disk-jobs.ts';
 import type { Finding } from './scan.ts';
 import type { Standing } from './standing.ts';
@@ -62,7 +63,7 @@ export class IngestCommitter {
       const refreshed: Operation[] = [];
       const mutations: Mutation[] = [];
       for (const item of current) {
-        if (item.state === 'found' && showsTheSame(item)) refreshed.push(...refreshRows(item));
+        if (item.state === 'found' && showsTheSame(item, this.#isWithholding)) refreshed.push(...refreshRows(item));
         else if (item.state === 'found' && this.#options.standing.restored && showsSameBytes(item)) {
           const key = fileKey(item.finding.placed!.owner);
           refreshed.push(...refreshRows(item), todoRow(key));
@@ -119,10 +120,14 @@ export class IngestCommitter {
     });
   }
 
+  get #isWithholding(): boolean {
+    return this.#options.standing.quarantine !== undefined;
+  }
+
   async #makeDurable(items: readonly Settled[], all: boolean = false): Promise<void> {
     const inodes = new Set<string>();
     for (const item of items) {
-      if (!all && item.state === 'found' && showsTheSame(item)) continue;
+      if (!all && item.state === 'found' && showsTheSame(item, this.#isWithholding)) continue;
       inodes.add(parentPath(item.finding.path) ?? '');
       // Bytes, and the mode too: one that a power cut takes back would pass for an edit, and undo what peers have by then.
       if (item.state === 'found' && item.value.kind !== 'symlink' && item.renamed !== true) inodes.add(item.finding.path);
@@ -147,15 +152,18 @@ export class IngestCommitter {
   }
 
   /** `onlyNew`: an entry that came meanwhile is left as it is. */
-  #foundMutations({ finding, stat, value, rows }: FoundOutcome, onlyNew: boolean = false): Mutation[] {
+  #foundMutations(found: FoundOutcome, onlyNew: boolean = false): Mutation[] {
+    const { finding, value } = found;
     const { path, placed } = finding;
     const key = fileKey(path);
     const shown = placed?.owner === path ? placed : undefined;
+    const copy = this.#copy(found, shown === undefined ? (placed?.owner ?? parseCopyName(path)?.owner) : undefined);
     let dots: readonly Dot[] | undefined;
     const main: Mutation = {
       key,
       next: (current, author) => {
         dots = undefined;
+        if (copy.isShown()) return current;
         if (onlyNew && current !== undefined) return current;
         if (!onlyNew && current === undefined && this.#options.standing.quarantine !== undefined) {
           dots = [];
@@ -170,17 +178,35 @@ export class IngestCommitter {
       },
       rows: (entry) => {
         if (dots === undefined) return [];
-        const kind: PlacedKind = value.kind;
-        const content = value.kind === 'file' ? value.content : undefined;
-        const target = value.kind === 'symlink' ? value.target : undefined;
         const copies = shown?.copies === true || (entry?.versions.length ?? 0) > 1;
-        const operations = [...rows, ...placeRows(path, { kind, stat, content, target, owner: path, dots, copies }, placed)];
-        if (content !== undefined) operations.push(newestPathRow(content, path));
-        return operations;
+        return foundRows(found, { owner: path, dots, copies });
       },
     };
+    if (shown !== undefined) return [main];
     // The version leaves the entry that it was a copy of only if it has become a file of its own.
-    return placed === undefined || shown !== undefined ? [main] : [main, this.#retireMutation(path, placed, () => dots !== undefined)];
+    const retired = placed === undefined ? [] : [this.#retireMutation(path, placed, () => dots !== undefined)];
+    return [...copy.mutations, main, ...retired];
+  }
+
+  /**
+   * What lies there is the conflict copy that is to be shown there, and its row does not say so: a run has died that had shown it.
+   * It gets its row; nobody has written anything.
+   */
+  #copy(found: FoundOutcome, owner: string | undefined): { readonly mutations: readonly Mutation[]; readonly isShown: () => boolean } {
+    const { replica } = this.#options;
+    const { path } = found.finding;
+    if (owner === undefined) return { mutations: [], isShown: () => false };
+    let copy: Shown | undefined;
+    const mutation: Mutation = {
+      key: fileKey(owner),
+      next: (current) => {
+        // An entry of this path's own counts for more.
+        copy = view(replica.entry(fileKey(path))).winner === undefined ? copyAt(path, owner, current, found.value) : undefined;
+        return current;
+      },
+      rows: () => (copy === undefined ? [] : foundRows(found, { owner, dots: copy.dots, copies: false })),
+    };
+    return { mutations: [mutation], isShown: () => copy !== undefined };
   }
 
   #goneMutation({ path, placed }: Finding): Mutation {
@@ -222,6 +248,18 @@ export class IngestCommitter {
   }
 }
 
+/** The rows that say what was found, and which versions it shows. */
+function foundRows(
+  { finding, stat, value, rows }: FoundOutcome,
+  { owner, dots, copies }: Pick<Placed, 'owner' | 'dots' | 'copies'>,
+): Operation[] {
+  const content = value.kind === 'file' ? value.content : undefined;
+  const target = value.kind === 'symlink' ? value.target : undefined;
+  const placed: Placed = { kind: value.kind, stat, content, target, owner, dots, copies };
+  const operations = [...rows, ...placeRows(finding.path, placed, finding.placed)];
+  return content === undefined ? operations : [...operations, newestPathRow(content, finding.path)];
+}
+
 function written(
   key: Uint8Array,
   current: Entry | undefined,
@@ -259,9 +297,9 @@ function mtimeOf(value: Value): number {
   return value.kind === 'file' ? value.mtimeMs : 0;
 }
 
-/** The stat has changed, but nothing that is replicated. */
-function showsTheSame({ finding: { placed }, value, stat }: FoundOutcome): boolean {
-  if (placed === undefined || placed.kind !== value.kind || isWithheld(placed)) return false;
+/** The stat has changed, but nothing that is replicated. What is withheld stays so: it got another name on its way to the quarantine, say. */
+function showsTheSame({ finding: { placed }, value, stat }: FoundOutcome, isWithholding: boolean): boolean {
+  if (placed === undefined || placed.kind !== value.kind || (isWithheld(placed) && !isWithholding)) return false;
   switch (value.kind) {
     case 'file':
       return (

@@ -11,6 +11,7 @@ import { messageOf, SamerootError } from '../base/errors.ts';
 import { sleep, type Clock, type Log, type Timer, type Timers } from '../base/world.ts';
 import { makeGear } from '../content/chunker.ts';
 import type { Replica } from '../replica/replica.ts';
+import * as keyspace from '../store/keyspace.ts';
 import type { Operation } from '../store/store.ts';
 import { DeleteGuard, type DeleteAnswer } from './delete-guard.ts';
 import type { DiskAccess } from './disk.ts';
@@ -112,7 +113,7 @@ export class Ingest implements AsyncDisposable {
     this.#problems = new Problems(() => clock.wallMs());
     this.#queue = new SettleQueue(options.settleMs);
     this.#guard = new DeleteGuard(log);
-    this.#scanner = new Scanner({ root, store, thread });
+    this.#scanner = new Scanner({ root, store, table: keyspace.PREFIX.placed, thread });
     this.#hasher = new FileHasher({
       root,
       store,

@@ -285,8 +285,8 @@ export class Materialiser {
       day: trash.day(),
       quarantine: this.#options.standing.quarantine,
       removals,
-      placements: placements.map((operation, at) => ({ ...operation, row: rowToCome(plan.placements[at]!.plan, operation.want) })),
-      touches,
+      placements: placements.map((operation, at) => ({ ...operation, row: rowToCome(plan.placements[at]!.plan) })),
+      touches: touches.map((operation, at) => ({ ...operation, row: rowToCome(plan.touches[at]!.plan) })),
       checks,
       copies: duplicates.map(({ copy }) => copy),
     });

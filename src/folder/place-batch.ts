@@ -59,6 +59,8 @@ export interface Touch {
   readonly mode: number;
   /** Files only. */
   readonly mtimeMs: number | undefined;
+  /** What its row will say, for the notes; folders need none. */
+  readonly row: Uint8Array | undefined;
 }
 
 /** Nothing is to be done here but a look: the row is to say something else of what lies there. */

@@ -14,27 +14,16 @@ import { join } from 'node:path';
 import { equalBytes, toHex } from '../base/bytes.ts';
 import { messageOf, SamerootError, systemCode } from '../base/errors.ts';
 import { hash } from '../content/hash.ts';
+import { Arrivals, noteOf, noteOfTouch, setModeAndTime, type Ready } from './arrivals.ts';
 import { diskStat, kindOf, lstatExisting, lstatOrNothing, MODE_BITS, wholeMs } from './disk-stat.ts';
-import { OPEN, type Disk, type FileStats } from './disk.ts';
+import type { Disk, FileStats } from './disk.ts';
 import { readSmall, tryToRemove } from './file-io.ts';
 import { IntoTrash, QUARANTINE_FOLDER, sameFile, TRASH_FOLDER, type Trashed } from './into-trash.ts';
 import { ioCode } from './io-error.ts';
 import { Parents, type ParentFault } from './parents.ts';
 import { parentPath } from './paths.ts';
-import type {
-  Batch,
-  BatchResult,
-  Check,
-  Known,
-  Outcome,
-  Placement,
-  Removal,
-  Touch,
-  Wanted,
-  WantedFile,
-  WantedLink,
-} from './place-batch.ts';
-import { readNotes, writeNotes, type PlaceNote, type PlaceNotes } from './place-notes.ts';
+import type { Batch, BatchResult, Check, Known, Outcome, Placement, Removal, Touch, Wanted } from './place-batch.ts';
+import { dropNotes, readNotes, writeNotes, type PlaceNotes } from './place-notes.ts';
 import { sameStat, type DiskStat } from './placed.ts';
 
 /** Public methods are jobs: see `disk-jobs.ts`. */
@@ -61,85 +50,65 @@ export class PlaceJobs {
   }
 }
 
-/** In staging, complete with mode and time. */
-interface Arriving {
-  readonly name: string;
-  readonly stats: FileStats;
-}
-
-/** What a placement needs in staging; folders are made when their turn comes. */
-interface Ready {
-  readonly arriving: Arriving | undefined;
-  readonly error: unknown;
-}
-
 class Applier {
   readonly #disk: Disk;
   readonly #trash: IntoTrash;
   readonly #batch: Batch;
   readonly #parents: Parents;
+  readonly #arrivals: Arrivals;
   readonly #touched = new Set<string>();
-  /** Names in staging that removals of this batch are to fill, and have not: a file with such a name is a leftover. */
-  readonly #unfilled: Set<string | undefined>;
-  /** Names in staging of what was made here. */
-  readonly #own: string[] = [];
 
   constructor(disk: Disk, trash: IntoTrash, batch: Batch) {
     this.#disk = disk;
     this.#trash = trash;
     this.#batch = batch;
     this.#parents = new Parents(disk, batch.root);
-    this.#unfilled = new Set(batch.removals.map(({ keepAs }) => keepAs));
+    this.#arrivals = new Arrivals(disk, batch);
   }
 
   run(): BatchResult {
     const { removals, placements, touches, checks } = this.#batch;
     const checked = checks.map((check) => this.#guarded(check.path, () => this.#check(check)));
     const removed = removals.map((removal) => this.#guarded(removal.path, () => this.#remove(removal)));
-    const placed = this.#placeAll(placements);
-    const changed = touches.map((touch) => this.#guarded(touch.path, () => this.#touch(touch)));
+    const { placed, changed } = this.#show(placements, touches);
     this.#parents.restoreModes();
     return { removals: removed, placements: placed, touches: changed, checks: checked, touched: [...this.#touched] };
   }
 
-  #placeAll(placements: readonly Placement[]): Outcome[] {
-    const ready = placements.map(({ want }) => this.#makeReady(want));
-    const notes = placements.map(({ path, row }, at) => noteOf(path, row, ready[at]!.arriving));
-    const failure = this.#tryToNote(notes);
+  /** What it is going to show is noted first. */
+  #show(placements: readonly Placement[], touches: readonly Touch[]): { placed: Outcome[]; changed: Outcome[] } {
+    const ready = placements.map(({ want }) => this.#arrivals.make(want));
+    const seconds = touches.map((touch) => this.#secondName(touch));
+    const notes = [
+      ...placements.map(({ path, row }, at) => noteOf(path, row, ready[at]!.arriving)),
+      ...touches.map((touch, at) => noteOfTouch(touch, seconds[at])),
+    ];
+    const { tmp, name } = this.#batch;
+    const failure = failureOf(() => writeNotes(this.#disk, tmp, { batch: name, notes: notes.filter((note) => note !== undefined) }));
     const placed = placements.map((placement, at) =>
       this.#guarded(placement.path, () =>
         this.#place(placement, failure === undefined ? ready[at]! : { arriving: undefined, error: failure }),
       ),
     );
-    // What has not moved is removed now, or placed by others later on, and would count as shown then.
-    const right = notes.map((note, at) => (hasMoved(placed[at]!) ? note : undefined));
-    if (right.every((note, at) => note === notes[at]) || this.#tryToNote(right) === undefined) {
-      for (const leftover of [...this.#own, ...this.#batch.copies]) tryToRemove(this.#disk, join(this.#batch.tmp, leftover));
-    }
-    return placed;
+    const changed = touches.map((touch, at) => this.#guarded(touch.path, () => this.#touch(touch, seconds[at], failure)));
+    // What was not shown is removed now, or placed by others later on, and would count as shown then.
+    const isShown = [...placed.map(hasMoved), ...changed.map(({ status }) => status === 'done')];
+    const wrong = new Set(notes.flatMap((note, at) => (note === undefined || isShown[at] === true ? [] : [note.temporary])));
+    if (wrong.size === 0 || failureOf(() => dropNotes(this.#disk, tmp, wrong)) === undefined) this.#arrivals.removeLeftovers();
+    return { placed, changed };
   }
 
-  /** Why not, if it can not be done. */
-  #tryToNote(notes: readonly (PlaceNote | undefined)[]): unknown {
-    const { tmp, name } = this.#batch;
+  /** `undefined` where it can not have one: then it is touched without a note. */
+  #secondName({ path, was, row }: Touch): string | undefined {
     try {
-      writeNotes(this.#disk, tmp, { batch: name, notes: notes.filter((note) => note !== undefined) });
+      return row === undefined || this.#parents.check(path) !== undefined ? undefined : this.#arrivals.secondName(path, was);
+    } catch {
       return undefined;
-    } catch (error) {
-      return error;
     }
   }
 
   #absolute(path: string): string {
     return join(this.#batch.root, path);
-  }
-
-  /** A name in staging that is free. */
-  #ownName(): string {
-    const name = `place-${this.#own.length}`;
-    this.#own.push(name);
-    this.#disk.removeTree(join(this.#batch.tmp, name));
-    return name;
   }
 
   /** Runs a step on `path`; a parent without write permission gets it for the time of the batch. */
@@ -184,7 +153,7 @@ class Applier {
       const kept = join(tmp, keepAs);
       this.#disk.rename(target, kept);
       if (sameFile(lstatExisting(this.#disk, kept), was.stat)) {
-        this.#unfilled.delete(keepAs);
+        this.#arrivals.filled(keepAs);
         return { status: 'done', stat: was.stat, kept: true };
       }
       this.#giveBack(kept, target);
@@ -231,7 +200,7 @@ class Applier {
       return isWanted(this.#disk, target, stats, want) ? this.#adopt(path, stats, want) : { status: 'dirty', path };
     }
     if (ready.error !== undefined) throw ready.error;
-    const arriving = want.kind === 'directory' ? this.#makeFolder(want.mode) : ready.arriving;
+    const arriving = want.kind === 'directory' ? this.#arrivals.makeFolder(want.mode) : ready.arriving;
     if (arriving === undefined) return { status: 'absent' };
     let trashed: Trashed | undefined;
     if (replaces) {
@@ -258,49 +227,13 @@ class Applier {
     return { ...diskStat(arriving), ctimeMs: 0 };
   }
 
-  #makeReady(want: Wanted): Ready {
-    try {
-      return { arriving: want.kind === 'directory' ? undefined : this.#make(want), error: undefined };
-    } catch (error) {
-      return { arriving: undefined, error };
-    }
-  }
-
-  /** The new thing; `undefined` where its bytes are not at hand. */
-  #make(want: WantedFile | WantedLink): Arriving | undefined {
-    const { tmp } = this.#batch;
-    if (want.kind === 'symlink') {
-      const name = this.#ownName();
-      this.#disk.symlink(want.target, join(tmp, name));
-      return this.#arriving(name);
-    }
-    if (want.bytes > 0 && (want.staged === undefined || this.#unfilled.has(want.staged))) return undefined;
-    const name = want.staged ?? this.#ownName();
-    const temporary = join(tmp, name);
-    if (want.staged === undefined) this.#disk.close(this.#disk.open(temporary, OPEN.writeOnly | OPEN.create | OPEN.exclusive));
-    const stats = lstatOrNothing(this.#disk, temporary);
-    if (stats === undefined) return undefined;
-    setModeAndTime(this.#disk, temporary, stats, want.mode, want.mtimeMs);
-    return this.#arriving(name);
-  }
-
-  #makeFolder(mode: number): Arriving {
-    const name = this.#ownName();
-    this.#disk.mkdir(join(this.#batch.tmp, name));
-    this.#disk.chmod(join(this.#batch.tmp, name), mode);
-    return this.#arriving(name);
-  }
-
-  #arriving(name: string): Arriving {
-    return { name, stats: lstatExisting(this.#disk, join(this.#batch.tmp, name)) };
-  }
-
   /** What lies there is what is wanted: only mode and time are brought in line. */
   #adopt(path: string, stats: FileStats, want: Wanted): Outcome {
     const target = this.#absolute(path);
     if (want.kind === 'file') setModeAndTime(this.#disk, target, stats, want.mode, want.mtimeMs);
     this.#touched.add(path);
-    return { status: 'done', stat: diskStat(lstatExisting(this.#disk, target)) };
+    const changed = want.kind === 'file' ? { mode: want.mode, mtimeMs: want.mtimeMs } : {};
+    return { status: 'done', stat: this.#statInPlace(target, { ...diskStat(stats), ...changed }) };
   }
 
   #check({ path, was }: Check): Outcome {
@@ -310,7 +243,7 @@ class Applier {
     return stats !== undefined && isAs(stats, was) ? { status: 'left' } : { status: 'dirty', path };
   }
 
-  #touch({ path, was, mode, mtimeMs }: Touch): Outcome {
+  #touch({ path, was, mode, mtimeMs }: Touch, secondName: string | undefined, failure: unknown): Outcome {
     const fault = this.#parents.check(path);
     if (fault !== undefined) return blockedBy(fault);
     const target = this.#absolute(path);
@@ -322,18 +255,40 @@ class Applier {
     const timeFine = mtimeMs === undefined || now.mtimeMs === was.stat.mtimeMs || wholeMs(now.mtimeMs) === mtimeMs;
     const sameBytes = was.kind === 'directory' || (now.inode === was.stat.inode && now.bytes === was.stat.bytes);
     if (!modeFine || !timeFine || !sameBytes) return { status: 'dirty', path };
+    if (secondName !== undefined && failure !== undefined) throw failure;
     if (mtimeMs === undefined) {
       this.#disk.chmod(target, mode);
       this.#parents.modeSet(path);
     } else setModeAndTime(this.#disk, target, stats, mode, mtimeMs);
+    // Before the last look: it is a change of the file too. What can not be removed is a leftover.
+    if (secondName !== undefined) tryToRemove(this.#disk, join(this.#batch.tmp, secondName));
     // Lost in a power cut, the old mode under a row that says the new one would pass for an edit.
     this.#touched.add(path);
-    return { status: 'done', stat: diskStat(lstatExisting(this.#disk, target)) };
+    return { status: 'done', stat: this.#statInPlace(target, { ...diskStat(stats), mode, mtimeMs: mtimeMs ?? stats.mtimeMs }) };
+  }
+
+  /** Of what was changed in place, and now should be like that: where it is not, a user may have been quicker, and it is read again. */
+  #statInPlace(target: string, expected: DiskStat): DiskStat {
+    let now: DiskStat;
+    try {
+      now = diskStat(lstatExisting(this.#disk, target));
+    } catch {
+      // It is changed all the same.
+      return { ...expected, ctimeMs: 0 };
+    }
+    const isExpected = now.inode === expected.inode && now.bytes === expected.bytes && wholeMs(now.mtimeMs) === wholeMs(expected.mtimeMs);
+    return isExpected ? now : { ...now, ctimeMs: 0 };
   }
 }
 
-function noteOf(path: string, row: Uint8Array | undefined, arriving: Arriving | undefined): PlaceNote | undefined {
-  return row === undefined || arriving === undefined ? undefined : { temporary: arriving.name, path, row, stat: diskStat(arriving.stats) };
+/** Why not, if it can not be done. */
+function failureOf(step: () => void): unknown {
+  try {
+    step();
+    return undefined;
+  } catch (error) {
+    return error;
+  }
 }
 
 function hasMoved(outcome: Outcome): boolean {
@@ -361,11 +316,4 @@ function isWanted(disk: Disk, target: string, stats: FileStats, want: Wanted): b
   if (want.chunk === undefined) return false;
   const bytes = readSmall(disk, target);
   return bytes !== undefined && toHex(hash('chunk', bytes)) === want.chunk;
-}
-
-/** The time gets 2 us more: as a number of seconds it would be rounded, now down into the millisecond before, now up. */
-function setModeAndTime(disk: Disk, path: string, stats: FileStats, mode: number, mtimeMs: number): void {
-  // As text, for a negative number would be taken for "now".
-  if (wholeMs(stats.mtimeMs) !== mtimeMs) disk.utimes(path, String(mtimeMs / 1000), String((mtimeMs + 0.002) / 1000));
-  if ((stats.mode & MODE_BITS) !== mode) disk.chmod(path, mode);
 }

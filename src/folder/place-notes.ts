@@ -6,6 +6,10 @@
  * nothing, was done by somebody who saw it. Without the note it would pass for a change of what was there before, and the
  * version would come back beside the edit, or after the delete.
  *
+ * A new mode or time is given to a file in place. For the notes it has a second name in staging meanwhile, which goes when it
+ * has got them. So the same holds; and as long as that name is there, it leads to the very file, whatever somebody has put in
+ * its place since: what it has by then, it had before.
+ *
  * A note is the text of a symlink. That is metadata: a file system with a journal brings it back in the order of the calls,
  * so where the rename survived the note did, and nothing has to be flushed (a file would cost some ms a batch). One link
  * holds some 20 notes. Where there are no links, or a note is too long for one, there is none: then such a version does come
@@ -14,7 +18,7 @@
 import { join } from 'node:path';
 import { systemCode } from '../base/errors.ts';
 import { LINK_TARGET_BYTES_MAX } from '../base/limits.ts';
-import { lstatOrNothing } from './disk-stat.ts';
+import { lstatOrNothing, MODE_BITS, wholeMs } from './disk-stat.ts';
 import type { Disk } from './disk.ts';
 import { removeFile } from './file-io.ts';
 import type { DiskStat } from './placed.ts';
@@ -26,8 +30,10 @@ export interface PlaceNote {
   readonly path: string;
   /** The placed row that is to be written (see placed.ts), but for its stat. */
   readonly row: Uint8Array;
-  /** Before the rename, which changes nothing of it but the time of change. */
+  /** As it is shown, but for the time of change. */
   readonly stat: DiskStat;
+  /** Of a file that is changed in place, and has `temporary` for a second name. */
+  readonly modeBefore: number | undefined;
 }
 
 /** Of one batch. */
@@ -39,7 +45,16 @@ export interface PlaceNotes {
 
 const NONE: PlaceNotes = { batch: '', notes: [] };
 
-type Line = readonly [temporary: string, path: string, row: string, inode: number, bytes: number, mtimeMs: number, mode: number];
+type Line = readonly [
+  temporary: string,
+  path: string,
+  row: string,
+  inode: number,
+  bytes: number,
+  mtimeMs: number,
+  mode: number,
+  modeBefore?: number,
+];
 
 const NO_LINKS: ReadonlySet<string | undefined> = new Set(['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EINVAL', 'ENAMETOOLONG']);
 
@@ -60,6 +75,24 @@ export function writeNotes(disk: Disk, tmp: string, { batch, notes }: PlaceNotes
   }
 }
 
+/**
+ * Takes back what was noted of these names in staging, and nothing else: at any moment every other note is there, for a run
+ * that dies just now has shown what they say.
+ */
+export function dropNotes(disk: Disk, tmp: string, temporaries: ReadonlySet<string>): void {
+  const draft = join(tmp, 'notes-draft');
+  for (let index = 0; ; index++) {
+    const link = join(tmp, linkName(index));
+    if (lstatOrNothing(disk, link) === undefined) return;
+    const [batch, ...lines] = JSON.parse(Buffer.from(disk.readlink(link)).toString()) as [string, ...Line[]];
+    const kept = lines.filter(([temporary]) => !temporaries.has(temporary));
+    if (kept.length === lines.length) continue;
+    removeFile(disk, draft);
+    disk.symlink(Buffer.from(JSON.stringify([batch, ...kept])), draft);
+    disk.rename(draft, link);
+  }
+}
+
 /** From the last on: what is left at any moment is found again. */
 function forgetNotes(disk: Disk, tmp: string): void {
   let count = 0;
@@ -77,9 +110,8 @@ function texts(batch: string, notes: readonly PlaceNote[]): string[] {
     lines = [];
     bytes = frame;
   };
-  for (const { temporary, path, row, stat } of notes) {
-    const base64 = Buffer.from(row).toString('base64');
-    const line = JSON.stringify([temporary, path, base64, stat.inode, stat.bytes, stat.mtimeMs, stat.mode] satisfies Line);
+  for (const note of notes) {
+    const line = lineOf(note);
     const lineBytes = Buffer.byteLength(line) + 1;
     if (frame + lineBytes > LINK_TARGET_BYTES_MAX) continue;
     if (bytes + lineBytes > LINK_TARGET_BYTES_MAX) end();
@@ -90,6 +122,12 @@ function texts(batch: string, notes: readonly PlaceNote[]): string[] {
   return found;
 }
 
+function lineOf({ temporary, path, row, stat, modeBefore }: PlaceNote): string {
+  const base64 = Buffer.from(row).toString('base64');
+  const line: Line = [temporary, path, base64, stat.inode, stat.bytes, stat.mtimeMs, stat.mode];
+  return JSON.stringify(modeBefore === undefined ? line : [...line, modeBefore]);
+}
+
 /** What the last batch of an earlier run has shown, by the notes that it left. */
 export function readNotes(disk: Disk, tmp: string): PlaceNotes | undefined {
   let found: PlaceNotes | undefined;
@@ -97,17 +135,24 @@ export function readNotes(disk: Disk, tmp: string): PlaceNotes | undefined {
     const link = join(tmp, linkName(index));
     if (lstatOrNothing(disk, link)?.isSymbolicLink() !== true) return found;
     const { batch, notes } = parse(Buffer.from(disk.readlink(link)).toString()) ?? NONE;
-    const shown = notes.filter(({ temporary }) => lstatOrNothing(disk, join(tmp, temporary)) === undefined);
-    found = { batch, notes: [...(found?.notes ?? []), ...shown] };
+    found = { batch, notes: [...(found?.notes ?? []), ...notes.filter((note) => wasShown(disk, tmp, note))] };
   }
+}
+
+/** Of a file that is changed in place the mode comes last: a time that somebody has set since says nothing then. */
+function wasShown(disk: Disk, tmp: string, { temporary, stat, modeBefore }: PlaceNote): boolean {
+  const left = lstatOrNothing(disk, join(tmp, temporary));
+  if (left === undefined) return true;
+  if (modeBefore === undefined) return false;
+  return modeBefore === stat.mode ? wholeMs(left.mtimeMs) === wholeMs(stat.mtimeMs) : (left.mode & MODE_BITS) === stat.mode;
 }
 
 /** `undefined` for a text that is none of ours. */
 function parse(text: string): PlaceNotes | undefined {
   try {
     const [batch, ...lines] = JSON.parse(text) as [string, ...Line[]];
-    const notes = lines.map(([temporary, path, row, inode, bytes, mtimeMs, mode]): PlaceNote => {
-      return { temporary, path, row: Buffer.from(row, 'base64'), stat: { inode, bytes, mtimeMs, ctimeMs: 0, mode } };
+    const notes = lines.map(([temporary, path, row, inode, bytes, mtimeMs, mode, modeBefore]): PlaceNote => {
+      return { temporary, path, row: Buffer.from(row, 'base64'), stat: { inode, bytes, mtimeMs, ctimeMs: 0, mode }, modeBefore };
     });
     return { batch, notes };
   } catch (error) {

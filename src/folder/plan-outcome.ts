@@ -2,7 +2,7 @@
 import { equalBytes } from '../base/bytes.ts';
 import type { Operation } from '../store/store.ts';
 import { newestPathRow } from './content-index.ts';
-import type { BatchResult, Outcome, Wanted } from './place-batch.ts';
+import type { BatchResult, Outcome } from './place-batch.ts';
 import { encodePlaced, placeRows, unplaceRows, type DiskStat, type Placed } from './placed.ts';
 import type { PathPlan, Plan, Planned, Wish } from './plan.ts';
 import { asideRows, isAside } from './set-aside.ts';
@@ -67,11 +67,11 @@ export function rowsOf(plan: Plan, result: BatchResult, trash: Trash): Operation
 }
 
 /**
- * What the row of a placed file or link is going to say, but for its stat; folders need no note. Copies may be left: they are
- * looked for.
+ * What the row of a file or link is going to say once it is shown, but for its stat; folders need no note. Copies may be left:
+ * they are looked for.
  */
-export function rowToCome({ path, wish }: PathPlan, want: Wanted): Uint8Array | undefined {
-  return want.kind === 'directory' ? undefined : encodePlaced(path, shownAs({ ...wish!, copies: true }, NO_STAT));
+export function rowToCome({ path, wish }: PathPlan): Uint8Array | undefined {
+  return wish!.value.kind === 'directory' ? undefined : encodePlaced(path, shownAs({ ...wish!, copies: true }, NO_STAT));
 }
 
 function shownAs({ value, owner, dots, copies }: Wish, stat: DiskStat): Placed {

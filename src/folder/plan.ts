@@ -326,7 +326,7 @@ function touchOf(path: string, row: Placed, value: FoundValue): Touch | undefine
   if (value.kind === 'symlink') return undefined;
   const mtimeMs = value.kind === 'file' ? value.mtimeMs : undefined;
   if (row.stat.mode === value.mode && (mtimeMs === undefined || wholeMs(row.stat.mtimeMs) === mtimeMs)) return undefined;
-  return { path, was: { kind: row.kind, stat: row.stat }, mode: value.mode, mtimeMs };
+  return { path, was: { kind: row.kind, stat: row.stat }, mode: value.mode, mtimeMs, row: undefined };
 }
 
 function sameShown(row: Placed, wish: Wish): boolean {

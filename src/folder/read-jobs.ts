@@ -3,6 +3,7 @@
  * their state stays here under a number, until they end or are closed.
  */
 import { messageOf, SamerootError, systemCode } from '../base/errors.ts';
+import { FRAME_HEAD_ROOM_BYTES } from '../base/limits.ts';
 import type { Clock } from '../base/world.ts';
 import type { ContentId } from '../content/content-list.ts';
 import { diskStat, kindOf } from './disk-stat.ts';
@@ -153,14 +154,15 @@ export class ReadJobs {
 
   /**
    * The bytes of each item, its ranges one after the other; `undefined` where the file is not what is expected. All
-   * results are in one buffer, which is moved to the caller.
+   * results are in one buffer, which is moved to the caller. Before the first result, which starts there, it has
+   * `FRAME_HEAD_ROOM_BYTES` that nobody uses.
    */
   readFiles(input: { root: string; items: readonly ReadItem[] }): (Uint8Array | undefined)[] {
     const sizes = input.items.map((item) => item.ranges.reduce((sum, range) => sum + range.bytes, 0));
     // Not zeroed first, and not from the shared pool: it is moved to the caller.
-    const block = Buffer.allocUnsafeSlow(sizes.reduce((sum, size) => sum + size, 0));
+    const block = Buffer.allocUnsafeSlow(sizes.reduce((sum, size) => sum + size, FRAME_HEAD_ROOM_BYTES));
     giveAway(block.buffer);
-    let at = 0;
+    let at = FRAME_HEAD_ROOM_BYTES;
     return input.items.map(({ path, stat, ranges }) => {
       const end = readRanges(this.#disk, `${input.root}/${path}`, stat, ranges, block, at);
       if (end === undefined) return undefined;

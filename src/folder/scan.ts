@@ -1,12 +1,12 @@
 /**
- * The comparison of the disk with the `placed` table: what is new, changed or gone. The only code that decides this,
- * for a full scan and for a few paths after an event alike.
+ * The comparison of the disk with a table of what is known to lie there, nearly always the `placed` table: what is new, changed
+ * or gone. The only code that decides this, for a full scan and for a few paths after an event alike.
  *
  * Both sides come in the bytewise order of paths and are joined as streams, so memory does not grow with the folder.
  * Invariant: a row is reported gone only if the path was looked for and not found. Ignored paths, and paths that could
  * not be read (with all below them), are left out: nothing follows from not seeing them.
  */
-import { asBuffer, utf8 } from '../base/bytes.ts';
+import { asBuffer, concatBytes, utf8 } from '../base/bytes.ts';
 import * as keyspace from '../store/keyspace.ts';
 import type { Range, Row, Store } from '../store/store.ts';
 import { compareText, WALK_KINDS, type PathProblem, type WalkSlice } from './folder-walk.ts';
@@ -18,7 +18,6 @@ import { StatColumns } from './stat-columns.ts';
 
 /** Paths in one slice of a walk: some 5 ms of the read thread. */
 const SLICE_PATHS = 2000;
-const PREFIX_BYTES = keyspace.PREFIX.placed.length;
 
 export interface Found {
   readonly kind: PlacedKind;
@@ -31,7 +30,7 @@ export interface Found {
 export interface Finding {
   readonly path: string;
   readonly found: Found | undefined;
-  /** The bytes of the placed row: who acts on a finding later checks that it is still the same. */
+  /** The bytes of the row: who acts on a finding later checks that it is still the same. */
   readonly row: Uint8Array | undefined;
   readonly placed: Placed | undefined;
 }
@@ -46,6 +45,8 @@ export interface ScanBatch {
 export interface ScannerOptions {
   readonly root: string;
   readonly store: Store;
+  /** What the keys of the table begin with; the rest is a path below `root`, the value a `Placed`. */
+  readonly table: Uint8Array;
   readonly thread: ReadThread;
 }
 
@@ -81,8 +82,8 @@ export class Scanner {
 
   /** The table holds nothing yet. */
   async isTableEmpty(): Promise<boolean> {
-    const first = { ...keyspace.prefixRange(keyspace.PREFIX.placed), limit: 1 };
-    const rows = this.#options.store.iterate(first)[Symbol.asyncIterator]();
+    const { store, table } = this.#options;
+    const rows = store.iterate({ ...keyspace.prefixRange(table), limit: 1 })[Symbol.asyncIterator]();
     const { done } = await rows.next();
     await rows.return?.();
     return done === true;
@@ -91,7 +92,7 @@ export class Scanner {
   /** Everything, or with `scopes` (see `disjointPaths`) those paths and what is below them. */
   async *scan(scopes: readonly string[] | undefined, rules: IgnoreRules): AsyncGenerator<ScanBatch> {
     if (scopes === undefined) {
-      yield* this.#join(undefined, [keyspace.prefixRange(keyspace.PREFIX.placed)], rules);
+      yield* this.#join(undefined, [keyspace.prefixRange(this.#options.table)], rules);
       return;
     }
     for (let at = 0; at < scopes.length; at += SLICE_PATHS) {
@@ -102,22 +103,23 @@ export class Scanner {
 
   /** The ranges of rows of some paths, in order. A path without folder on either side costs one read, no iterator. */
   async #segments(starts: readonly string[]): Promise<(Range | Row)[]> {
-    const { root, store, thread } = this.#options;
+    const { root, store, table, thread } = this.#options;
     const { kinds } = await thread.call('look', { root, paths: starts });
     const segments: { at: string; rows: Range | Row }[] = [];
     for (const [index, path] of starts.entries()) {
-      const key = keyspace.placedKey(utf8(path));
+      const key = concatBytes(table, utf8(path));
       const row = store.get(key);
       if (row !== undefined) segments.push({ at: path, rows: [key, row] });
       const wasFolder = row === undefined ? kinds[index] === NO_KIND : decodePlaced(path, row).kind === 'directory';
       const isFolder = kinds[index] === WALK_KINDS.indexOf('directory');
-      if (wasFolder || isFolder) segments.push({ at: `${path}/`, rows: keyspace.prefixRange(keyspace.placedKey(utf8(`${path}/`))) });
+      if (wasFolder || isFolder) segments.push({ at: `${path}/`, rows: keyspace.prefixRange(concatBytes(table, utf8(`${path}/`))) });
     }
     return segments.sort((a, b) => compareText(a.at, b.at)).map(({ rows }) => rows);
   }
 
   async *#join(starts: readonly string[] | undefined, segments: readonly (Range | Row)[], rules: IgnoreRules): AsyncGenerator<ScanBatch> {
-    const rows = new RowCursor(this.#options.store, segments);
+    const { store, table } = this.#options;
+    const rows = new RowCursor(store, table.length, segments);
     const blind = new Set<string>();
     let findings: Finding[] = [];
     const gone = (path: string, row: Uint8Array): void => {
@@ -185,9 +187,10 @@ export class Scanner {
   }
 }
 
-/** Placed rows of some ranges, one after the other; synchronous as long as rows are at hand. */
+/** Rows of some ranges, one after the other; synchronous as long as rows are at hand. */
 class RowCursor {
   readonly #store: Store;
+  readonly #prefixBytes: number;
   readonly #segments: readonly (Range | Row)[];
   #nextSegment = 0;
   #batches: AsyncIterator<readonly Row[]> | undefined;
@@ -195,8 +198,9 @@ class RowCursor {
   #at = 0;
   path = '';
 
-  constructor(store: Store, segments: readonly (Range | Row)[]) {
+  constructor(store: Store, prefixBytes: number, segments: readonly (Range | Row)[]) {
     this.#store = store;
+    this.#prefixBytes = prefixBytes;
     this.#segments = segments;
   }
 
@@ -242,6 +246,6 @@ class RowCursor {
 
   #setPath(): void {
     const row = this.#batch[this.#at];
-    if (row !== undefined) this.path = asBuffer(row[0]).toString('utf8', PREFIX_BYTES);
+    if (row !== undefined) this.path = asBuffer(row[0]).toString('utf8', this.#prefixBytes);
   }
 }

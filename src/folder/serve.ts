@@ -9,7 +9,7 @@
  * in messages between the threads than in reading.
  */
 import { toHex } from '../base/bytes.ts';
-import { CHUNK_FRAME_BYTES_MAX } from '../base/limits.ts';
+import { CHUNK_FRAME_BYTES_MAX, FRAME_HEAD_ROOM_BYTES } from '../base/limits.ts';
 import type { Timers } from '../base/world.ts';
 import { contentHash, contentLevel, type ContentId } from '../content/content-list.ts';
 import type { Store } from '../store/store.ts';
@@ -58,16 +58,16 @@ export class ContentReader {
   }
 
   /**
-   * The bytes of some ranges of a content; `undefined` if no file here holds it as it should be. Views of one buffer,
-   * which may hold answers to other requests too.
+   * The bytes of some ranges of a content; `undefined` if no file here holds it as it should be. Neighbours in one buffer,
+   * which may hold answers to other requests behind them, and others before them unless there are `roomBytes`.
    * @throws {RangeError} if the ranges are longer than 1 MiB together
    */
-  async readChunks(content: ContentId, wanted: readonly WantedRange[]): Promise<Uint8Array[] | undefined> {
+  async readChunks(content: ContentId, wanted: readonly WantedRange[]): Promise<{ chunks: Uint8Array[]; roomBytes: number } | undefined> {
     const total = wanted.reduce((sum, { bytes }) => sum + bytes, 0);
     if (total > CHUNK_FRAME_BYTES_MAX) throw new RangeError(`wanted: ${total} bytes are more than ${CHUNK_FRAME_BYTES_MAX}`);
     for await (const { path, stat } of this.#candidates(content)) {
       const bytes = await this.#read({ path, stat, ranges: wanted }, total);
-      if (bytes !== undefined) return split(bytes, wanted);
+      if (bytes !== undefined) return { chunks: split(bytes, wanted), roomBytes: roomBefore(bytes) };
       if (stat !== undefined) this.#options.checkSoon([path]);
     }
     return undefined;
@@ -128,6 +128,11 @@ export class ContentReader {
       this.#pump();
     }
   }
+}
+
+/** The room belongs to the first result of a job: where that is empty, the next one begins at the same place and has none. */
+function roomBefore(bytes: Uint8Array): number {
+  return bytes.length > 0 && bytes.byteOffset === FRAME_HEAD_ROOM_BYTES ? FRAME_HEAD_ROOM_BYTES : 0;
 }
 
 function split(bytes: Uint8Array, wanted: readonly WantedRange[]): Uint8Array[] {

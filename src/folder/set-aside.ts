@@ -16,6 +16,7 @@ import type { Replica } from '../replica/replica.ts';
 import * as keyspace from '../store/keyspace.ts';
 import type { Operation } from '../store/store.ts';
 import { newestPathRow } from './content-index.ts';
+import { parseCopyName } from './copy-names.ts';
 import type { JobCaller } from './disk-jobs.ts';
 import type { DiskAccess } from './disk.ts';
 import { fileValue, type FoundOutcome } from './file-hasher.ts';
@@ -73,15 +74,32 @@ export class Withheld {
     this.#options = options;
   }
 
+  /** Nothing is withheld from now on. May be called again, where it failed or what came after it did. */
+  async end(unknown: 'keep' | 'set-aside'): Promise<void> {
+    const { standing } = this.#options;
+    const name = standing.quarantine;
+    if (name === undefined) return;
+    const release = (): Promise<void> => (unknown === 'keep' ? this.#takeIn(name) : this.#setAside(name));
+    await release();
+    standing.quarantine = undefined;
+    try {
+      // What was found meanwhile.
+      await release();
+    } catch (error) {
+      standing.quarantine = name;
+      throw error;
+    }
+  }
+
   /** All of it becomes new files, but for copies of versions that the peers have dropped: those are set aside. */
-  async takeIn(name: string): Promise<void> {
+  async #takeIn(name: string): Promise<void> {
     const { replica, takeIn } = this.#options;
     for await (const rows of this.#rows((_, path) => isDroppedCopy(path, replica))) await this.#move(name, rows);
     for await (const rows of this.#rows((_, path) => !isDroppedCopy(path, replica))) await takeIn(rows.map(outcomeOf));
   }
 
   /** All of it is moved to `.sameroot/quarantine/<name>`; what was changed just now stays, and is taken in as any other change. */
-  async setAside(name: string): Promise<void> {
+  async #setAside(name: string): Promise<void> {
     for await (const rows of this.#rows(({ kind }) => kind !== 'directory')) await this.#move(name, rows);
     // Then they are empty, but for what others know of; from below, so that each is empty in its turn.
     const folders: WithheldRow[] = [];
@@ -135,18 +153,16 @@ export class Withheld {
   }
 }
 
-const COPY_NAME = /^(.*)\.conflict-\d{8,}T\d{6}Z-([0-9a-f]{8,16})-([0-9a-f]{1,14})(\.[^./]*)?$/;
-
 /**
  * A conflict copy by its name, of a version that the entry it names has had and has no more: it was edited elsewhere into a
- * file of its own, deleted or decided against. (Names that were cut for their length do not tell whose copy they are.)
+ * file of its own, deleted or decided against.
  */
 export function isDroppedCopy(path: string, replica: Pick<Replica, 'entry'>): boolean {
-  const match = COPY_NAME.exec(path);
-  if (match === null) return false;
-  const [, stem, author, sequence, extension = ''] = match;
-  const context = replica.entry(fileKey(stem! + extension))?.context ?? [];
-  return [...context].some(([id, highest]) => id.startsWith(author!) && Number.parseInt(sequence!, 16) <= highest);
+  const name = parseCopyName(path);
+  if (name === undefined) return false;
+  const { owner, author, sequence } = name;
+  const context = replica.entry(fileKey(owner))?.context ?? [];
+  return [...context].some(([id, highest]) => id.startsWith(author) && sequence <= highest);
 }
 
 /** As if it were found now: the row says what it held. */

@@ -218,20 +218,23 @@ export class Staging {
       // Not in the write thread: it stages the next contents meanwhile.
       await this.#options.access.makeDurable(this.#options.root, files, [STAGING]);
       const flushed = await this.#options.writeThread.call('stageFinish', { tmp: this.#tmp, whole, parts });
-      for (const { name } of flushed) this.#files.set(name, { complete: true, claimed: false });
-      for (const name of parts) this.#parts.delete(name);
-    } catch (error) {
+      // What is not there is forgotten too: as long as it counts as written, nobody would write it again.
       for (const name of [...whole, ...parts]) this.#forget(name);
-      await this.#options.writeThread.call('stageDiscard', { tmp: this.#tmp, names: [...whole, ...parts] });
+      for (const { name } of flushed) this.#files.set(name, { complete: true, claimed: false });
+    } catch (error) {
+      await this.#drop([...whole, ...parts]);
       throw error;
     }
   }
 
-  /** Drops what is there of a content. */
-  async discard(id: ContentId): Promise<void> {
-    const name = stagedName(id);
-    this.#forget(name);
-    await this.#options.writeThread.call('stageDiscard', { tmp: this.#tmp, names: [name] });
+  /**
+   * Forgets twice: at once, so that nobody claims what is about to go; and again what was noted meanwhile, for it was written
+   * before it went (the thread takes its jobs in order, and answers in order).
+   */
+  async #drop(names: readonly string[]): Promise<void> {
+    for (const name of names) this.#forget(name);
+    await this.#options.writeThread.call('stageDiscard', { tmp: this.#tmp, names });
+    for (const name of names) this.#forget(name);
   }
 
   /**

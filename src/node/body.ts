@@ -48,6 +48,8 @@ export interface BodyParts {
   readonly links: () => ReadonlyMap<string, PurgeLink>;
   /** A peer and all others with its root. */
   readonly sourcesLike: (peer: string) => Iterable<string>;
+  /** This replica does not know the share yet. */
+  readonly isLearning: () => boolean;
   /** Trees that sessions may still need. */
   readonly heldTrees: () => readonly Tree[];
   /** Entries of peers are committed and on disk. */
@@ -66,7 +68,7 @@ export async function makeBody(parts: BodyParts): Promise<Body> {
   const fetcher = new Fetcher(store, world.log);
   const fetch = (content: Uint8Array, bytes: number): Promise<void> => fetcher.fetch(content, bytes, folder.target, parts.links().keys());
   const landing = makeLanding({ replica, folder, records, members, blobs: new BlobTarget(store, chunks), fetch, world });
-  const onProblem: IntakeProblems['add'] = (code, key, message) => problems.add(code, key, message);
+  const onProblem: IntakeProblems['add'] = (code, incoming, message) => problems.add(code, incoming, message);
   const { sourcesLike, onLanded } = parts;
   const { clock, timers, log } = world;
   const intake = new Intake({ replica, fetcher, landing, clock, log, sourcesLike, onProblem, onLanded });
@@ -75,6 +77,7 @@ export async function makeBody(parts: BodyParts): Promise<Body> {
     replica,
     world,
     everyMs: options.purgeEveryMs,
+    isLearning: parts.isLearning,
     members: () => members.list().filter(({ nodeId }) => nodeId !== parts.identity.nodeId),
     memberEntries: () => members.records,
     links: parts.links,

@@ -18,7 +18,7 @@ import type { Mutation, Replica } from '../replica/replica.ts';
 import type { Operation } from '../store/store.ts';
 import { walk } from '../tree/walk.ts';
 import type { ConflictsResult, ConflictStatus, ResolveResult, VersionStatus } from './answers.ts';
-import { isMemberKey } from './members.ts';
+import { isMemberKey } from './member-record.ts';
 import { dotsOf, etagOf, matches } from './records.ts';
 import { dotText, keyText, liveVersions, rivals, type Telling } from './versions.ts';
 

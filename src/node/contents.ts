@@ -39,13 +39,17 @@ export interface ContentTarget {
   localChunk(hash: Uint8Array, bytes: number): { readonly path: string; readonly offsetBytes: number } | undefined;
 }
 
+/** Chunks that were read, in the order in which they were asked for. */
+export interface ReadChunks {
+  readonly chunks: readonly Uint8Array[];
+  /** Bytes right before the first that nobody uses: room for the head of the frame in which they go out. */
+  readonly roomBytes: number;
+}
+
 /** Gives contents out. */
 export interface ContentOrigin {
   /** `undefined`: not held (any more). */
-  read(
-    content: ContentId,
-    wanted: readonly { readonly offsetBytes: number; readonly bytes: number }[],
-  ): Promise<readonly Uint8Array[] | undefined>;
+  read(content: ContentId, wanted: readonly { readonly offsetBytes: number; readonly bytes: number }[]): Promise<ReadChunks | undefined>;
 }
 
 export type InlineSource = (item: EntryItem) => InlineChunk | undefined;

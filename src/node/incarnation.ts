@@ -22,6 +22,7 @@ import type { Entry } from '../entry/entry.ts';
 import type { Disk, FileStats } from '../folder/disk.ts';
 import { lstatOrNothing } from '../folder/disk-stat.ts';
 import { readText, replaceFile } from '../folder/file-io.ts';
+import { disownNotes, keepNotes } from '../folder/interrupted.ts';
 import { asIoError } from '../folder/io-error.ts';
 import { Replica } from '../replica/replica.ts';
 import type { Share } from '../replica/share.ts';
@@ -78,14 +79,28 @@ export class Incarnation {
     const { disk, dataDir, store, random } = this.#parts;
     const nonce = random.bytes(NONCE_BYTES);
     await store.write([{ type: 'put', key: NEXT_ROW, value: nonce }], { durable: true });
-    const { ino, ctimeMs } = writeNonce(disk, dataDir, nonce);
-    const value = new ByteWriter(ROW_BYTES).raw(nonce).f64(ino).f64(ctimeMs).finish();
-    const rows: Operation[] = [
-      { type: 'put', key: INCARNATION_ROW, value },
-      { type: 'del', key: NEXT_ROW },
-    ];
-    await store.write(rows, { durable: true });
+    await store.write(rowsOf(nonce, writeNonce(disk, dataDir, nonce)), { durable: true });
   }
+
+  /**
+   * Where the last start was interrupted: the rows for the file that it left. Without them the next death before `renew` is done
+   * would leave a file that neither row speaks of, like a copy.
+   */
+  adopt(): Operation[] {
+    const { disk, dataDir, store } = this.#parts;
+    const next = store.get(NEXT_ROW);
+    const stats = lstatOrNothing(disk, join(dataDir, FILE));
+    return next === undefined || stats === undefined ? [] : rowsOf(Uint8Array.from(next), stats);
+  }
+}
+
+/** Of a file that holds the nonce. */
+function rowsOf(nonce: Uint8Array, { ino, ctimeMs }: FileStats): Operation[] {
+  const value = new ByteWriter(ROW_BYTES).raw(nonce).f64(ino).f64(ctimeMs).finish();
+  return [
+    { type: 'put', key: INCARNATION_ROW, value },
+    { type: 'del', key: NEXT_ROW },
+  ];
 }
 
 export interface OpenedReplica {
@@ -102,17 +117,19 @@ export interface OpenedReplica {
 export async function openReplica(
   { store, disk, dataDir, world }: Pick<IncarnationParts, 'store' | 'disk' | 'dataDir'> & { readonly world: World },
   share: Share,
+  /** For a store that is empty: go into the batch that makes it a replica. */
+  rows: readonly Operation[],
 ): Promise<OpenedReplica> {
   const { clock, random, log } = world;
   const incarnation = new Incarnation({ store, disk, dataDir, random });
   const isNew = Replica.storedShare(store) === undefined;
-  if (isNew) await Replica.create(store, share, clock, random);
+  if (isNew) await Replica.create(store, share, clock, random, rows);
   else {
     if (store.get(ROLLED_BACK_ROW) !== undefined) throw rolledBack();
     const { state } = incarnation;
-    if (state === 'interrupted') await Replica.changeId(store, random);
+    if (state === 'interrupted') await Replica.changeId(store, random, [...incarnation.adopt(), ...keepNotes(store)]);
     else if (state === 'copy') {
-      await Replica.changeId(store, random, [{ type: 'put', key: RESTORED_ROW, value: keyspace.PRESENT }]);
+      await Replica.changeId(store, random, [{ type: 'put', key: RESTORED_ROW, value: keyspace.PRESENT }, ...disownNotes()]);
       log.warn('the database is not the one that ran here last: this host goes on as a new replica', { folder: dataDir });
     }
   }

@@ -20,16 +20,12 @@ import type { EntryItem, InlineChunk } from '../wire/messages.ts';
 import type { ContentTarget } from './contents.ts';
 import type { Fetcher } from './fetcher.ts';
 import { provesRollback, rolledBack } from './incarnation.ts';
+import type { Incoming } from './problems.ts';
 
 const GROUP_ENTRIES_MAX = 4_000;
 
 type ContentValue = Extract<Value, { content: ContentId }>;
 type ContentKind = ContentValue['kind'];
-
-interface Incoming {
-  readonly key: Uint8Array;
-  readonly entry: Entry;
-}
 
 /** The disk side, as far as incoming entries need it. */
 export interface Landing {
@@ -65,7 +61,7 @@ export interface IntakeOptions {
   readonly log: Log;
   /** This peer and all others that have the same contents: what it offers may come from any of them. */
   readonly sourcesLike: (peer: string) => Iterable<string>;
-  readonly onProblem: (code: ErrorCode, key: Uint8Array, message: string) => void;
+  readonly onProblem: (code: ErrorCode, incoming: Incoming, message: string) => void;
   /** A group is committed and on disk. */
   readonly onLanded: () => void;
 }
@@ -131,6 +127,16 @@ export class Intake {
     else this.#arriving.delete(id);
   }
 
+  /** Is all that it says known here? */
+  isKnown(incoming: Incoming): boolean {
+    try {
+      return !this.#adds(incoming);
+    } catch (error) {
+      if (error instanceof SamerootError) return false;
+      throw error;
+    }
+  }
+
   /** Does it say anything that is not known here? */
   #adds({ key, entry }: Incoming): boolean {
     const { replica } = this.#options;
@@ -139,12 +145,12 @@ export class Intake {
   }
 
   /** An entry that can not be merged with what is here stays out and is reported; the others go on. */
-  #guarded<T>({ key }: Incoming, action: () => T): T | undefined {
+  #guarded<T>(incoming: Incoming, action: () => T): T | undefined {
     try {
       return action();
     } catch (error) {
       if (!(error instanceof SamerootError)) throw error;
-      this.#options.onProblem(error.code, key, error.message);
+      this.#options.onProblem(error.code, incoming, error.message);
       return undefined;
     }
   }
@@ -174,7 +180,7 @@ export class Intake {
     const { key, entry } = incoming;
     const problem = this.#problemOf(key, entry);
     if (problem !== undefined) {
-      this.#options.onProblem(problem, key, 'an entry of a peer can not be taken over');
+      this.#options.onProblem(problem, incoming, 'an entry of a peer can not be taken over');
       return Promise.resolve(true);
     }
     const missing = this.#guarded(incoming, () => this.#missingContents(key, entry));
@@ -227,8 +233,11 @@ export class Intake {
   }
 
   #fail(arrival: Arrival, error: unknown): void {
-    const code = error instanceof SamerootError ? error.code : 'IO_ERROR';
-    this.#options.onProblem(code, arrival.key, messageOf(error));
+    // Another peer may have brought the same meanwhile; or it is committed, and that it is not shown is for `landing` to say.
+    if (!this.isKnown(arrival)) {
+      const code = error instanceof SamerootError ? error.code : 'IO_ERROR';
+      this.#options.onProblem(code, arrival, messageOf(error));
+    }
     arrival.settle(true);
   }
 

@@ -13,7 +13,8 @@ import { pathOfKey } from '../folder/paths.ts';
 import type { Replica } from '../replica/replica.ts';
 import type { BlobTarget } from './blob-target.ts';
 import type { Landing } from './intake.ts';
-import { isMemberKey, type Members } from './members.ts';
+import { isMemberKey } from './member-record.ts';
+import type { Members } from './members.ts';
 import { isRecordKey, type Records } from './records.ts';
 
 const RETRY_MS_FIRST = 200;

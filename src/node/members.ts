@@ -5,18 +5,33 @@
  * again, its standing, signed by who did that. The first introduction is the founder's own, and the founder is a parameter
  * of the share: every chain of introductions ends there, so nobody who is not a member can add anyone.
  *
- * Invariant: an introduction is never replaced. Those whom a member introduced stay members when it is evicted, by one of
+ * Invariant: an introduction that counts is never replaced. Those whom a member introduced stay members when it is evicted, by one of
  * them even; what it signed from its eviction on does not count.
  */
-import { badEncoding, ByteReader, ByteWriter, concatBytes, fromHex, fromUtf8, toHex, utf8 } from '../base/bytes.ts';
-import { SamerootError } from '../base/errors.ts';
-import { PEERS_MAX, HASH_BYTES, NAME_TEXT_BYTES_MAX } from '../base/limits.ts';
-import { view } from '../entry/view.ts';
-import type { Entry, Value } from '../entry/entry.ts';
+import { SamerootError, type ErrorCode } from '../base/errors.ts';
+import { PEERS_MAX } from '../base/limits.ts';
+import type { Entry } from '../entry/entry.ts';
 import { fingerprintOf, verifySignature, type Identity } from '../net/identity.ts';
 import type { Replica } from '../replica/replica.ts';
 import { walk } from '../tree/walk.ts';
 import { decodeEntry } from '../entry/entry-codec.ts';
+import type { EntryItem } from '../wire/messages.ts';
+import { introductionsOf, judgeIntroductions } from './introductions.ts';
+import {
+  decodeMember,
+  descriptionBytes,
+  encodeMember,
+  introductionBytes,
+  isMemberKey,
+  MEMBER_KEYS,
+  memberKey,
+  nodeIdOfKey,
+  recordVersions,
+  standingBytes,
+  type Introduction,
+  type MemberRecord,
+  type Standing,
+} from './member-record.ts';
 
 export interface Member {
   readonly nodeId: string;
@@ -32,119 +47,6 @@ export interface Member {
   readonly standingMs: number | undefined;
 }
 
-const FORMAT = 1;
-const PREFIX = utf8('m/');
-const PREFIX_END = utf8('m0');
-const KEY_BYTES_LIMIT = 256;
-const SIGNATURE_BYTES = 64;
-const PART_BYTES_MAX = 1024;
-
-export function memberKey(nodeId: string): Uint8Array {
-  return concatBytes(PREFIX, fromHex(nodeId));
-}
-
-export function isMemberKey(key: Uint8Array): boolean {
-  return key[0] === PREFIX[0] && key[1] === PREFIX[1];
-}
-
-interface Introduction {
-  readonly publicKey: Uint8Array;
-  readonly role: number;
-  readonly joinedMs: number;
-  readonly signer: string;
-  readonly signature: Uint8Array;
-}
-
-interface Description {
-  readonly name: string;
-  readonly address: string;
-  readonly signer: string;
-  readonly signature: Uint8Array;
-}
-
-interface Standing {
-  readonly evicted: boolean;
-  readonly sinceMs: number;
-  readonly signer: string;
-  readonly signature: Uint8Array;
-}
-
-interface MemberRecord {
-  readonly nodeId: string;
-  readonly introduction: Introduction;
-  readonly description: Description;
-  /** Undefined: never evicted. */
-  readonly standing: Standing | undefined;
-}
-
-function introductionBytes(fields: Omit<Introduction, 'signature'>): Uint8Array {
-  const writer = new ByteWriter(128).u8(FORMAT).sized(fields.publicKey).varint(fields.role).u48(fields.joinedMs);
-  return writer.raw(fromHex(fields.signer)).finish();
-}
-
-/** Bound to the key it describes, so that it can not be moved to another member. */
-function descriptionBytes(nodeId: string, fields: Omit<Description, 'signature'>): Uint8Array {
-  return new ByteWriter(128).raw(fromHex(nodeId)).sized(utf8(fields.name)).sized(utf8(fields.address)).raw(fromHex(fields.signer)).finish();
-}
-
-function standingBytes(nodeId: string, { evicted, sinceMs, signer }: Omit<Standing, 'signature'>): Uint8Array {
-  const writer = new ByteWriter(128).u8(FORMAT).raw(fromHex(nodeId));
-  return writer
-    .u8(evicted ? 1 : 0)
-    .u48(sinceMs)
-    .raw(fromHex(signer))
-    .finish();
-}
-
-export function encodeMember({ nodeId, introduction, description, standing }: MemberRecord): Uint8Array {
-  const first = introductionBytes(introduction);
-  const second = descriptionBytes(nodeId, description);
-  const writer = new ByteWriter(512).sized(first).raw(introduction.signature).sized(second).raw(description.signature);
-  if (standing !== undefined) writer.sized(standingBytes(nodeId, standing)).raw(standing.signature);
-  return writer.finish();
-}
-
-/** @throws {SamerootError} `BAD_ENCODING` */
-export function decodeMember(bytes: Uint8Array): MemberRecord {
-  const reader = new ByteReader(bytes);
-  const first = new ByteReader(reader.sized(PART_BYTES_MAX));
-  const introductionSignature = Uint8Array.from(reader.raw(SIGNATURE_BYTES));
-  const second = new ByteReader(reader.sized(PART_BYTES_MAX));
-  const descriptionSignature = Uint8Array.from(reader.raw(SIGNATURE_BYTES));
-  const standing = reader.remaining === 0 ? undefined : readStanding(reader);
-  if (first.u8() !== FORMAT) throw badEncoding('a member record has an unknown format');
-  const introduction = {
-    publicKey: Uint8Array.from(first.sized(KEY_BYTES_LIMIT)),
-    role: first.varint(1),
-    joinedMs: first.u48(),
-    signer: toHex(first.raw(HASH_BYTES)),
-    signature: introductionSignature,
-  };
-  first.end();
-  const nodeId = toHex(second.raw(HASH_BYTES));
-  const name = fromUtf8(second.sized(NAME_TEXT_BYTES_MAX));
-  const address = fromUtf8(second.sized(NAME_TEXT_BYTES_MAX));
-  const signer = toHex(second.raw(HASH_BYTES));
-  second.end();
-  if (name === undefined || address === undefined) throw badEncoding('a member record has a name that is not UTF-8');
-  if (nodeId !== fingerprintOf(introduction.publicKey)) throw badEncoding('a member record describes another key');
-  if (standing !== undefined && standing.nodeId !== nodeId) throw badEncoding('a member record has the standing of another key');
-  return { nodeId, introduction, description: { name, address, signer, signature: descriptionSignature }, standing };
-}
-
-function readStanding(reader: ByteReader): Standing & { readonly nodeId: string } {
-  const part = new ByteReader(reader.sized(PART_BYTES_MAX));
-  const signature = Uint8Array.from(reader.raw(SIGNATURE_BYTES));
-  reader.end();
-  if (part.u8() !== FORMAT) throw badEncoding('a standing has an unknown format');
-  const nodeId = toHex(part.raw(HASH_BYTES));
-  const evicted = part.varint(1) === 1;
-  const sinceMs = part.u48();
-  const signer = toHex(part.raw(HASH_BYTES));
-  part.end();
-  return { nodeId, evicted, sinceMs, signer, signature };
-}
-
 /** In the order of time; of two at one moment the eviction last. */
 function compareStandings(a: Standing, b: Standing): number {
   return a.sinceMs - b.sinceMs || Number(a.evicted) - Number(b.evicted);
@@ -154,17 +56,6 @@ function isOut(standing: Standing | undefined, atMs: number): boolean {
   return standing?.evicted === true && atMs >= standing.sinceMs;
 }
 
-/** Undefined where it is not one of this version's format: it stays in the tree and counts for nothing here. */
-function readRecord(key: Uint8Array, value: Value): MemberRecord | undefined {
-  if (value.kind !== 'record') return undefined;
-  try {
-    const record = decodeMember(value.data);
-    return record.nodeId === toHex(key.subarray(PREFIX.length)) ? record : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
 /** Three signatures a member, and what they change into. */
 const VERIFIED_MAX: number = 16 * PEERS_MAX;
 
@@ -172,12 +63,15 @@ const VERIFIED_MAX: number = 16 * PEERS_MAX;
 export class Members {
   readonly #replica: Replica;
   readonly #identity: Identity;
-  readonly #records = new Map<string, MemberRecord>();
+  /** All versions of each record that can be read, the one that wins the view first. */
+  readonly #versions = new Map<string, readonly MemberRecord[]>();
   /** Keys, bytes and signatures that were found to belong together. */
   readonly #verified = new Set<string>();
   /** All that are told of a member, by versions of its record that were written at the same time; in the order of time. */
   readonly #standings = new Map<string, readonly Standing[]>();
   #valid = new Map<string, Member>();
+  /** Of the valid members: what made each one. */
+  #introductions: ReadonlyMap<string, Introduction> = new Map();
   /** Keys trusted before their record arrives: the inviter's, and hosts that proved an invitation to us. */
   readonly #pins: Set<string>;
 
@@ -185,8 +79,7 @@ export class Members {
     this.#replica = replica;
     this.#identity = identity;
     this.#pins = new Set(pins);
-    for (const { key, value } of walk(replica.reader, replica.head.tree, { from: PREFIX, to: PREFIX_END }))
-      this.#take(key, decodeEntry(value));
+    for (const { key, value } of walk(replica.reader, replica.head.tree, MEMBER_KEYS)) this.#take(key, decodeEntry(value));
     this.#refresh();
     replica.onCommit((commit) => {
       const changed = commit.keys.filter(({ key }) => isMemberKey(key));
@@ -211,7 +104,7 @@ export class Members {
 
   /** Records in the tree that can be read. */
   get records(): number {
-    return this.#records.size;
+    return this.#versions.size;
   }
 
   /** May this key take part? */
@@ -222,6 +115,20 @@ export class Members {
 
   pin(nodeId: string): void {
     this.#pins.add(nodeId);
+  }
+
+  /** What this node shows where nobody has heard of it. */
+  get introductions(): EntryItem[] {
+    return introductionsOf(this.#identity.nodeId, this.#replica, this.#introductions);
+  }
+
+  /** What a host shows that is no member here: the records that make it one, or why they do not. */
+  judge(nodeId: string, shown: readonly EntryItem[]): readonly EntryItem[] | ErrorCode {
+    return judgeIntroductions(nodeId, shown, {
+      member: (id) => this.#valid.get(id),
+      versions: (id) => this.#versions.get(id),
+      isIntroduction: (publicKey, introduction) => this.#isIntroduction(publicKey, introduction),
+    });
   }
 
   /** Later than every standing that is known here, whatever the clocks say. */
@@ -264,13 +171,14 @@ export class Members {
 
   /** When the newest was signed that this member is known to have signed, by its own clock: it was none that was evicted. */
   #signedMs(nodeId: string): number {
-    const introduced = [...this.#records.values()].flatMap(({ introduction }) => ({ ...introduction, sinceMs: introduction.joinedMs }));
+    const records = [...this.#versions.values()].flat();
+    const introduced = records.map(({ introduction }) => ({ ...introduction, sinceMs: introduction.joinedMs }));
     const signed = [...introduced, ...[...this.#standings.values()].flat()].filter(({ signer }) => signer === nodeId);
     return Math.max(0, ...signed.map(({ sinceMs }) => sinceMs));
   }
 
   async #stand(nodeId: string, evicted: boolean, nowMs: number): Promise<void> {
-    const record = this.#records.get(nodeId)!;
+    const record = this.#record(nodeId)!;
     // Later than the one before, whatever the clocks say.
     const sinceMs = Math.max(nowMs, (this.#standings.get(nodeId)!.at(-1)?.sinceMs ?? 0) + 1);
     const standing = { evicted, sinceMs, signer: this.#identity.nodeId };
@@ -280,7 +188,7 @@ export class Members {
   /** This node's own name and address, once it has been introduced. */
   async describeSelf(name: string, address: string): Promise<void> {
     const { nodeId } = this.#identity;
-    const record = this.#records.get(nodeId);
+    const record = this.#record(nodeId);
     if (record === undefined || this.#valid.get(nodeId)?.evicted !== false) return;
     if (record.description.name === name && record.description.address === address) return;
     const description = { name, address, signer: nodeId };
@@ -291,7 +199,7 @@ export class Members {
   check(key: Uint8Array, entry: Entry): void {
     for (const { value } of entry.versions) {
       if (value.kind !== 'record') throw new SamerootError('BAD_MESSAGE', 'the peer sent a member record of the wrong kind');
-      if (toHex(key.subarray(PREFIX.length)) !== decodeMember(value.data).nodeId) {
+      if (nodeIdOfKey(key) !== decodeMember(value.data).nodeId) {
         throw new SamerootError('BAD_MESSAGE', 'the peer sent a member record under another key');
       }
     }
@@ -301,17 +209,27 @@ export class Members {
     await this.#replica.write(memberKey(record.nodeId), { kind: 'record', data: encodeMember(record) });
   }
 
-  /** The newest version counts, but of all of them the standings: a member that describes itself meanwhile does not undo its eviction. */
+  /**
+   * The newest description counts, but the introductions and standings of all versions: a member that describes itself meanwhile
+   * does not undo its eviction, nor does the word of an evicted one undo that of another who introduced the same key.
+   */
   #take(key: Uint8Array, entry: Entry | undefined): void {
-    const { winner, others } = view(entry);
-    if (winner === undefined) return;
-    const records = [winner, ...others].flatMap(({ version }) => readRecord(key, version.value) ?? []);
-    const [record] = records;
-    if (record === undefined) return;
-    const standings = records.flatMap(({ standing }) => standing ?? []).sort(compareStandings);
-    // What is written next takes the place of all versions, and has room for one standing: the last, or it would be lost.
-    this.#records.set(record.nodeId, { ...record, standing: standings.at(-1) });
-    this.#standings.set(record.nodeId, standings);
+    const versions = recordVersions(key, entry);
+    if (versions.length === 0) return;
+    const nodeId = nodeIdOfKey(key);
+    this.#versions.set(nodeId, versions);
+    this.#standings.set(nodeId, versions.flatMap(({ standing }) => standing ?? []).sort(compareStandings));
+  }
+
+  /**
+   * What the next write of a record begins with. It takes the place of all versions, and has room for one introduction and one
+   * standing: one that counts, and the last, or they would be lost.
+   */
+  #record(nodeId: string): MemberRecord | undefined {
+    const [winner] = this.#versions.get(nodeId) ?? [];
+    if (winner === undefined) return undefined;
+    const introduction = this.#introductions.get(nodeId) ?? winner.introduction;
+    return { ...winner, introduction, standing: this.#standings.get(nodeId)!.at(-1) };
   }
 
   /**
@@ -325,13 +243,13 @@ export class Members {
     standings = this.#sound(introduced);
     introduced = this.#introduced(standings);
     this.#valid = new Map(
-      [...introduced].map((nodeId) => {
-        const { introduction, description } = this.#records.get(nodeId)!;
+      [...introduced].map(([nodeId, introduction]) => {
         const { publicKey, role, joinedMs } = introduction;
         const { evicted = false, sinceMs: standingMs } = standings.get(nodeId) ?? {};
-        return [nodeId, { nodeId, publicKey, role, joinedMs, evicted, standingMs, ...this.#describe(nodeId, introduction, description) }];
+        return [nodeId, { nodeId, publicKey, role, joinedMs, evicted, standingMs, ...this.#describe(nodeId) }];
       }),
     );
+    this.#introductions = introduced;
   }
 
   /** Each signature is verified once: a share with n members is looked at anew with each change of one of them. */
@@ -345,33 +263,40 @@ export class Members {
   }
 
   /** Those who were introduced by one who was, starting from the founder; not by one who was evicted by then. */
-  #introduced(standings: ReadonlyMap<string, Standing>): Set<string> {
+  #introduced(standings: ReadonlyMap<string, Standing>): Map<string, Introduction> {
     const founder = this.#replica.share.founder;
-    const introduced = new Set<string>();
+    const introduced = new Map<string, Introduction>();
+    const counts = (nodeId: string, introduction: Introduction): boolean => {
+      const { signer, joinedMs } = introduction;
+      const first = nodeId === founder && signer === founder;
+      const { publicKey } = first ? introduction : (introduced.get(signer) ?? {});
+      if (publicKey === undefined || (!first && isOut(standings.get(signer), joinedMs))) return false;
+      return this.#isIntroduction(publicKey, introduction);
+    };
     for (let grown = true; grown;) {
       grown = false;
-      for (const [nodeId, { introduction }] of this.#records) {
-        const { signer, joinedMs, signature } = introduction;
-        if (introduced.has(nodeId)) continue;
-        const first = nodeId === founder && signer === founder;
-        if (!first && (!introduced.has(signer) || isOut(standings.get(signer), joinedMs))) continue;
-        const key = this.#records.get(signer)?.introduction.publicKey;
-        if (key === undefined || !this.#signed(key, introductionBytes(introduction), signature)) continue;
-        introduced.add(nodeId);
+      for (const [nodeId, versions] of this.#versions) {
+        const found = introduced.has(nodeId) ? undefined : versions.find(({ introduction }) => counts(nodeId, introduction));
+        if (found === undefined) continue;
+        introduced.set(nodeId, found.introduction);
         grown = true;
       }
     }
     return introduced;
   }
 
+  #isIntroduction(publicKey: Uint8Array, introduction: Introduction): boolean {
+    return this.#signed(publicKey, introductionBytes(introduction), introduction.signature);
+  }
+
   /** The last standing of each that was signed by one who could. In the order of time: of two that evict each other the first one does. */
-  #sound(introduced: ReadonlySet<string>): Map<string, Standing> {
-    const standings = [...introduced].flatMap((nodeId) => this.#standings.get(nodeId)!.map((standing) => ({ nodeId, ...standing })));
+  #sound(introduced: ReadonlyMap<string, Introduction>): Map<string, Standing> {
+    const standings = [...introduced.keys()].flatMap((nodeId) => this.#standings.get(nodeId)!.map((standing) => ({ nodeId, ...standing })));
     standings.sort((a, b) => compareStandings(a, b) || (a.nodeId < b.nodeId ? -1 : 1));
     const last = new Map<string, Standing>();
     for (const standing of standings) {
       const { nodeId, sinceMs, signer, signature } = standing;
-      const key = introduced.has(signer) ? this.#records.get(signer)?.introduction.publicKey : undefined;
+      const key = introduced.get(signer)?.publicKey;
       if (key === undefined || signer === nodeId || isOut(last.get(signer), sinceMs)) continue;
       if (!this.#signed(key, standingBytes(nodeId, standing), signature)) continue;
       last.set(nodeId, standing);
@@ -379,14 +304,19 @@ export class Members {
     return last;
   }
 
-  /** A description counts if the member itself or its introducer signed it. */
-  #describe(nodeId: string, introduction: Introduction, description: Description): { name: string; address: string } {
-    const { name, address, signer, signature } = description;
-    const key = signer === nodeId ? introduction.publicKey : this.#records.get(signer)?.introduction.publicKey;
-    const sound =
-      (signer === nodeId || signer === introduction.signer) &&
-      key !== undefined &&
-      this.#signed(key, descriptionBytes(nodeId, description), signature);
-    return sound ? { name, address } : { name: '', address: '' };
+  /** A description counts if the member itself signed it, or who introduced it in the same version. */
+  #describe(nodeId: string): { name: string; address: string } {
+    const sound = this.#versions.get(nodeId)!.find(({ introduction, description }) => {
+      const { signer, signature } = description;
+      if (signer !== nodeId && signer !== introduction.signer) return false;
+      const key = this.#publicKey(signer);
+      return key !== undefined && this.#signed(key, descriptionBytes(nodeId, description), signature);
+    });
+    return sound?.description ?? { name: '', address: '' };
+  }
+
+  /** A node id is the hash of its key: all versions of a record have the same. */
+  #publicKey(nodeId: string): Uint8Array | undefined {
+    return this.#versions.get(nodeId)?.[0]?.introduction.publicKey;
   }
 }

@@ -2,7 +2,7 @@
  * How this node becomes and stays a member: the invitation that it holds, the keys that it trusts, the invitations of
  * others that it checks, and the address that it tells.
  */
-import { SamerootError } from '../base/errors.ts';
+import { SamerootError, type ErrorCode } from '../base/errors.ts';
 import { HASH_BYTES, NAME_TEXT_BYTES_MAX } from '../base/limits.ts';
 import type { World } from '../base/world.ts';
 import type { Identity } from '../net/identity.ts';
@@ -11,8 +11,8 @@ import type { Address, Channel } from '../net/transport.ts';
 import { parametersHash, type Share } from '../replica/share.ts';
 import * as keyspace from '../store/keyspace.ts';
 import type { Store } from '../store/store.ts';
-import type { Refusal } from '../session/handshake.ts';
-import type { MessageOf } from '../wire/messages.ts';
+import type { Opening, Refusal } from '../session/handshake.ts';
+import type { EntryItem, MessageOf } from '../wire/messages.ts';
 import { checkJoin, inviteMadeMs } from './invites.ts';
 import type { Member, Members } from './members.ts';
 import type { NodeOptions } from './node-api.ts';
@@ -39,6 +39,9 @@ export class Membership {
   readonly #invitation: Invitation | undefined;
   #members: Members | undefined;
   #listening: Address | undefined;
+  /** Members that have not heard of this one, with what they said; until they greet it. */
+  readonly #refusals = new Map<string, ErrorCode>();
+  #left = false;
 
   /** @throws {SamerootError} `BAD_TOKEN` */
   constructor({ options, identity, store, world, hostName, networkAddresses }: MembershipOptions) {
@@ -114,7 +117,21 @@ export class Membership {
   refusalOf(nodeId: string): Refusal | undefined {
     const member = this.#members?.get(nodeId);
     if (member?.evicted === true) return evictionOf(member);
+    if (this.#left) return { code: this.trusts(nodeId) ? 'INVITER_EVICTED' : 'NOT_INVITED' };
     return this.#options.insecure || this.trusts(nodeId) ? undefined : { code: 'NOT_INVITED' };
+  }
+
+  /** Why a host that is no member here is not made one by the records that it shows. */
+  judge(nodeId: string, shown: readonly EntryItem[]): Refusal | undefined {
+    const refusal = this.refusalOf(nodeId);
+    if (refusal?.code !== 'NOT_INVITED' || this.#members === undefined || this.#left) return refusal;
+    const judged = this.#members.judge(nodeId, shown);
+    return typeof judged === 'string' ? { code: judged } : undefined;
+  }
+
+  /** This node was evicted: its word counts no more, and it says so to those who might go by it. */
+  leave(): void {
+    this.#left = true;
   }
 
   /**
@@ -161,8 +178,28 @@ export class Membership {
     return this.trusts(nodeId) || this.#invitation?.inviterId === nodeId;
   }
 
-  /** A dialer that is no member yet shows its invitation. */
-  joinMessage(channel: Channel): MessageOf<'join'> | undefined {
+  /** A member that was dialed would not talk to this host. */
+  refused({ remoteId, dialed }: Channel, code: ErrorCode): void {
+    if (dialed && remoteId !== undefined && this.trusts(remoteId)) this.#refusals.set(remoteId, code);
+  }
+
+  greeted(nodeId: string): void {
+    this.#refusals.delete(nodeId);
+  }
+
+  /**
+   * What a dialer begins with: one that is no member yet, with its invitation. A member that the peer has not heard of, with how it
+   * became one; or with a new invitation, where that does not count there.
+   */
+  opening(channel: Channel): Opening | undefined {
+    if (this.#members?.get(this.#identity.nodeId) === undefined) return this.#join(channel);
+    const refusal = this.#refusals.get(channel.remoteId ?? '');
+    if (refusal === undefined) return undefined;
+    const join = refusal === 'INVITER_EVICTED' ? this.#join(channel) : undefined;
+    return join ?? { type: 'introductions', items: this.#members.introductions };
+  }
+
+  #join(channel: Channel): MessageOf<'join'> | undefined {
     const { nodeId, publicKey } = this.#identity;
     const listenPort = this.#options.advertise ? this.#listening!.port : 0;
     const about = { type: 'join', nodeId, publicKey, name: this.name, listenPort } as const;
@@ -170,18 +207,18 @@ export class Membership {
       return this.#members === undefined ? { ...about, invitation: '00'.repeat(8), proof: new Uint8Array(HASH_BYTES) } : undefined;
     }
     const invitation = this.#invitation;
-    const isMember = this.#members?.get(nodeId) !== undefined;
-    if (invitation === undefined || channel.remoteId !== invitation.inviterId || isMember) return undefined;
+    if (invitation === undefined || channel.remoteId !== invitation.inviterId) return undefined;
     const proof = joinProof(invitation.secret, channel.exporter(), nodeId, invitation.inviterId);
     return { ...about, invitation: invitationId(invitation.secret), proof };
   }
 
   /** A refusal, or undefined. */
   admit(join: MessageOf<'join'>, channel: Channel): Refusal | undefined {
-    if (this.#options.insecure) return undefined;
+    if (this.#options.insecure) return this.#left ? { code: 'INVITER_EVICTED' } : undefined;
     if (this.#members === undefined) return { code: 'NOT_INVITED' };
     const code = checkJoin(this.#store, join, channel, this.#identity.nodeId, this.#world.clock.wallMs());
     if (code !== undefined) return { code };
+    if (this.#left) return { code: 'INVITER_EVICTED' };
     const member = this.#members.get(join.nodeId);
     // An eviction ends the invitations that were given out before.
     return member?.evicted === true && member.standingMs! >= this.#invitedMs(join) ? evictionOf(member) : undefined;

@@ -17,7 +17,7 @@ import type { Log, Timer, World } from '../base/world.ts';
 import type { DiskAccess } from '../folder/disk.ts';
 import { closeDiskThreads, type DiskThreads } from '../folder/folder.ts';
 import { Standing } from '../folder/standing.ts';
-import type { StableCut } from '../entry/stable-cut.ts';
+import { isTombstone, type StableCut } from '../entry/stable-cut.ts';
 import type { Identity } from '../net/identity.ts';
 import type { Listener, Transport } from '../net/transport.ts';
 import type { Commit } from '../replica/replica.ts';
@@ -25,16 +25,17 @@ import { createShare, decodeShare, encodeShare, type Share } from '../replica/sh
 import type { Hello } from '../session/handshake.ts';
 import * as keyspace from '../store/keyspace.ts';
 import type { Store } from '../store/store.ts';
-import { EMPTY_TREE, rootHash } from '../tree/page.ts';
 import { PROTOCOL_VERSION, type EntryItem, type InlineChunk } from '../wire/messages.ts';
 import type { ConflictsResult, ResolveResult, RestoreRequest, RestoreResult, TrashResult, WhyResult } from './answers.ts';
 import { selectPeers, waitForPeers } from './barrier.ts';
 import { closeBody, makeBody, type Body } from './body.ts';
+import type { ReadChunks } from './contents.ts';
 import { Confirmations } from './confirmations.ts';
 import { evictedError, markEvicted, wasEvicted } from './eviction.ts';
 import { createInvite } from './invites.ts';
-import { isMemberKey } from './members.ts';
+import { isMemberKey } from './member-record.ts';
 import { Membership } from './membership.ts';
+import { isLearning, LEARNING_CAPABILITY, Newcomer, NEWCOMER_ROWS } from './newcomer.ts';
 import type {
   DiffResult,
   Invite,
@@ -55,7 +56,7 @@ import { IntakeProblems } from './problems.ts';
 import { Questions } from './questions.ts';
 import { diffReport, listEntries } from './reports.ts';
 import { writeRecovery } from './recovery.ts';
-import { findOrigin, isReturning, Returning, RETURNING_CAPABILITY, type Origin, type ReturnPlan } from './returning.ts';
+import { findOrigin, Returning, type Origin, type ReturnPlan } from './returning.ts';
 import { PeerServer } from './server.ts';
 import { isInSync, nodeState, nodeStatus, type StatusParts } from './status.ts';
 
@@ -124,6 +125,7 @@ class RunningNode implements NodeApi {
   #incarnation: Incarnation | undefined;
   #restored = false;
   #returning: Returning | undefined;
+  #newcomer: Newcomer | undefined;
   /** Why this node takes part no more. */
   #stopped: SamerootError | undefined;
 
@@ -143,7 +145,7 @@ class RunningNode implements NodeApi {
       host: this.#linkHost(),
       world,
       nodeId: identity.nodeId,
-      join: (channel) => this.#membership.joinMessage(channel),
+      opening: (channel) => this.#membership.opening(channel),
       expect: (remoteId) => this.#membership.expects(remoteId),
       onOpen: (link) => this.#linkOpened(link),
       onClose: (link) => this.#linkClosed(link),
@@ -196,7 +198,9 @@ class RunningNode implements NodeApi {
   async #makeBody(share: Share): Promise<Body> {
     const { world, access, threads } = this.#grounds;
     const { returning, known } = this.#origin;
-    const opened = await openReplica({ store: this.#store, disk: access.disk, dataDir: this.#options.dataDir, world }, share);
+    const learnt = share.founder !== this.#identity.nodeId && returning === undefined;
+    const ground = { store: this.#store, disk: access.disk, dataDir: this.#options.dataDir, world };
+    const opened = await openReplica(ground, share, learnt ? NEWCOMER_ROWS : []);
     const { replica } = opened;
     this.#incarnation = opened.incarnation;
     this.#restored = opened.restored;
@@ -216,12 +220,14 @@ class RunningNode implements NodeApi {
       problems: this.#problems,
       links: () => this.#peers.links,
       sourcesLike: (peer) => this.#sourcesLike(peer),
+      isLearning: () => this.#isLearning,
       heldTrees: () => [...this.#peers.links.values()].flatMap((link) => link.session?.trees ?? []),
       onLanded: () => this.#announce(),
       onAdopted: () => this.#announce(),
     });
     this.#body = body;
     if (returning !== undefined) this.#returning = this.#makeReturning(returning, body, standing);
+    this.#newcomer = this.#makeNewcomer(body);
     this.#membership.members = body.members;
     this.#confirmations.committed(replica.head.root, replica.head.commit);
     replica.onCommit((commit) => this.#committed(body, commit));
@@ -234,16 +240,26 @@ class RunningNode implements NodeApi {
     return body;
   }
 
-  #makeReturning(plan: ReturnPlan, { replica, folder }: Body, standing: Standing): Returning {
+  #makeReturning(plan: ReturnPlan, { folder }: Body, standing: Standing): Returning {
     return new Returning({
       plan,
       store: this.#store,
       world: this.#world,
-      emptyRoot: rootHash(EMPTY_TREE, replica.parametersHash),
       links: () => this.#peers.links.values(),
       endWithholding: (unknown) => folder.endWithholding(unknown),
       setAside: () => standing.setAside,
       onDone: () => void this.#returned(),
+    });
+  }
+
+  #makeNewcomer({ members }: Body): Newcomer {
+    return new Newcomer({
+      nodeId: this.#identity.nodeId,
+      store: this.#store,
+      log: this.#log,
+      members,
+      links: () => this.#peers.links,
+      onDone: () => this.#canBeGoneBy(),
     });
   }
 
@@ -255,10 +271,14 @@ class RunningNode implements NodeApi {
       this.#log.warn('the own member record could not be written', { error: String(error) });
     }
     this.#meetMembers();
-    // Hosts that come back, too, are to hear that this one can be gone by.
-    for (const link of this.#peers.links.values()) if (isReturning(link)) link.close();
+    this.#canBeGoneBy();
     this.#announce();
     this.#stateMayHaveChanged();
+  }
+
+  /** Hosts that do not know the share yet, either, are to hear that this one does by now. */
+  #canBeGoneBy(): void {
+    for (const link of this.#peers.links.values()) if (isLearning(link)) link.close();
   }
 
   /** The first member introduces itself, but not before it has learnt whether the others know it already. */
@@ -277,10 +297,15 @@ class RunningNode implements NodeApi {
 
   #committed({ intake, landing }: Body, commit: Commit): void {
     this.#confirmations.committed(commit.head.root, commit.head.commit);
+    this.#problems.committed(commit.keys, (incoming) => intake.isKnown(incoming));
     const local = commit.keys.filter(({ origin }) => origin === undefined);
     if (local.length > 0) this.#localChange = true;
     // A local write can change what else is to be shown: a deleted winner uncovers its conflict copy.
-    const uncovered = local.filter(({ entry }) => entry !== undefined && entry.versions.length > 1).map(({ key }) => key);
+    // And where winner and copy were deleted together, nothing is left to show, but a todo row stands: it goes the same way.
+    const isTodo = (key: Uint8Array): boolean => this.#store.get(keyspace.pendingKey(key)) !== undefined;
+    const uncovered = local
+      .filter(({ key, entry }) => entry !== undefined && (entry.versions.length > 1 || (isTombstone(entry) && isTodo(key))))
+      .map(({ key }) => key);
     if (uncovered.length > 0) {
       landing.project(uncovered).catch((error: unknown) => this.#log.warn('paths can not be shown', { error: String(error) }));
     }
@@ -311,8 +336,17 @@ class RunningNode implements NodeApi {
     }
   }
 
+  /** A member that nobody here has heard of has shown the records that make it one. */
+  async #introduced(shown: readonly EntryItem[], nodeId: string): Promise<void> {
+    const { members, intake } = this.#require();
+    const records = members.judge(nodeId, shown);
+    if (typeof records !== 'string') await intake.offer(nodeId, records, []);
+    if (!members.trusts(nodeId)) throw new SamerootError('NOT_INVITED', 'the introductions of a host could not be taken in');
+  }
+
   /** A peer said that it will not talk to us. */
   #refused(link: PeerLink, error: SamerootError, sinceMs: number | undefined): void {
+    this.#membership.refused(link.channel, error.code);
     if (error.code === 'EVICTED' && this.#membership.believesEviction(link.channel, sinceMs)) void this.#evicted();
   }
 
@@ -321,7 +355,8 @@ class RunningNode implements NodeApi {
     if (this.#stopped !== undefined) return;
     this.#stopped = evictedError();
     this.#log.error('this host was evicted from the share', { advice: this.#stopped.advice });
-    this.#peers.close();
+    this.#membership.leave();
+    this.#peers.leave();
     this.#stateMayHaveChanged();
     try {
       await markEvicted(this.#store);
@@ -354,7 +389,7 @@ class RunningNode implements NodeApi {
       type: 'hello',
       versionMin: PROTOCOL_VERSION,
       versionMax: PROTOCOL_VERSION,
-      capabilities: this.#returning?.done === false ? [RETURNING_CAPABILITY] : [],
+      capabilities: this.#isLearning ? [LEARNING_CAPABILITY] : [],
       nodeId: this.#identity.nodeId,
       name: this.#membership.name,
       listenPort: this.#listener!.port,
@@ -376,9 +411,13 @@ class RunningNode implements NodeApi {
   #linkHost(): Omit<LinkHost, 'opened' | 'closed'> {
     return {
       world: this.#world,
-      handshake: { refusalOf: (nodeId) => this.#membership.refusalOf(nodeId) },
+      handshake: {
+        refusalOf: (nodeId) => this.#membership.refusalOf(nodeId),
+        judge: (nodeId, shown) => this.#membership.judge(nodeId, shown),
+      },
       admit: (message, channel) => this.#membership.admit(message, channel),
       joined: (message, channel) => this.#membership.introduce(message, channel),
+      introduced: (shown, channel) => this.#introduced(shown, channel.remoteId!),
       makeHello: (nodeId, peer) => this.#makeHello(nodeId, peer),
       ground: (hello, ours) => this.#ground(hello, ours),
       offer: (link, items, inline) => this.#offer(link, items, inline),
@@ -404,7 +443,7 @@ class RunningNode implements NodeApi {
     // What our hello said, not what is true by now: the peer goes by that.
     const contains = ours.containsReplica === hello.replica ? ours.contains : undefined;
     // The session says what it comes to contain, not what was contained before a restart.
-    if (contains !== undefined && equalBytes(contains, hello.root)) this.#returning?.contains({ nodeId: hello.nodeId, hello }, contains);
+    if (contains !== undefined && equalBytes(contains, hello.root)) this.#learnt({ nodeId: hello.nodeId, hello });
     return {
       replica: {
         reader: replica.reader,
@@ -420,18 +459,19 @@ class RunningNode implements NodeApi {
     };
   }
 
-  async #readContent(
-    content: Uint8Array,
-    wanted: readonly { offsetBytes: number; bytes: number }[],
-  ): Promise<readonly Uint8Array[] | undefined> {
+  async #readContent(content: Uint8Array, wanted: readonly { offsetBytes: number; bytes: number }[]): Promise<ReadChunks | undefined> {
     const { folder, records } = this.#body!;
-    return (await folder.read(content, wanted)) ?? records.read(content, wanted);
+    const found = await folder.read(content, wanted);
+    if (found !== undefined) return found;
+    const chunks = records.read(content, wanted);
+    return chunks === undefined ? undefined : { chunks, roomBytes: 0 };
   }
 
   // --- sessions --------------------------------------------------------------------------------------------------
 
   #linkOpened(link: PeerLink): void {
     const hello = link.hello!;
+    this.#membership.greeted(hello.nodeId);
     this.#body!.fetcher.attach(hello.nodeId, (message) => link.send(message));
     this.#log.info('connected', { peer: hello.name, nodeId: hello.nodeId.slice(0, 8), address: link.channel.remoteAddress });
     this.#emit({ type: 'peer', nodeId: hello.nodeId, name: hello.name, connected: true });
@@ -476,6 +516,9 @@ class RunningNode implements NodeApi {
     } catch (error) {
       if (error instanceof SamerootError && error.code === 'REPLICA_ROLLED_BACK') await this.#stopTakingPart(error);
       throw error;
+    } finally {
+      // Work for one peer may fail after another has brought the same: no event follows then.
+      this.#stateMayHaveChanged();
     }
   }
 
@@ -538,8 +581,18 @@ class RunningNode implements NodeApi {
     this.#store
       .write([{ type: 'put', key: keyspace.cursorKey(hello.nodeId), value }], { durable: false })
       .catch((error: unknown) => this.#log.warn('a cursor was not kept', { error: String(error) }));
-    this.#returning?.contains(link, root);
+    this.#learnt(link);
     this.#stateMayHaveChanged();
+  }
+
+  get #isLearning(): boolean {
+    return this.#returning?.done === false || this.#newcomer?.done === false;
+  }
+
+  /** A whole root of this peer is contained. */
+  #learnt(peer: Pick<PeerLink, 'nodeId' | 'hello'>): void {
+    this.#returning?.contains(peer);
+    this.#newcomer?.contains(peer);
   }
 
   /** What is being fetched from one peer may come from another with the same root too. */
@@ -547,7 +600,7 @@ class RunningNode implements NodeApi {
     for (const other of this.#sourcesLike(link.nodeId!)) {
       if (other !== link.nodeId) this.#body!.fetcher.sameContents(link.nodeId!, other);
     }
-    this.#body!.purge.poke();
+    this.#stateMayHaveChanged();
   }
 
   /** Peers with one root have the same contents. */
@@ -569,6 +622,7 @@ class RunningNode implements NodeApi {
   #tick(): void {
     for (const link of this.#peers.links.values()) link.step({ type: 'tick' });
     this.#returning?.check();
+    this.#newcomer?.check();
     this.#stateMayHaveChanged();
   }
 
@@ -594,8 +648,6 @@ class RunningNode implements NodeApi {
   }
 
   status(): NodeStatus {
-    // Work for one peer may fail after another has brought the same: no event follows then.
-    this.#stateMayHaveChanged();
     return nodeStatus(this.#statusParts());
   }
 

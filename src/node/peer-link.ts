@@ -7,7 +7,7 @@ import { HELLO_MS_MAX } from '../base/limits.ts';
 import type { Timer, World } from '../base/world.ts';
 import type { StableCut } from '../entry/stable-cut.ts';
 import type { Channel } from '../net/transport.ts';
-import { Handshake, type HandshakeEffect, type HandshakeOptions, type Hello } from '../session/handshake.ts';
+import { Handshake, type HandshakeEffect, type HandshakeOptions, type Hello, type Opening } from '../session/handshake.ts';
 import { Session, type SessionEffect, type SessionEvent, type SessionHead, type SessionReplica } from '../session/session.ts';
 import { decodeMessage, encodeMessage } from '../wire/codec.ts';
 import type { ChunkFrame, EntryItem, InlineChunk, Message, MessageOf } from '../wire/messages.ts';
@@ -30,9 +30,11 @@ export interface SessionGround {
 
 export interface LinkHost {
   readonly world: World;
-  readonly handshake: Pick<HandshakeOptions, 'refusalOf'>;
+  readonly handshake: Pick<HandshakeOptions, 'refusalOf' | 'judge'>;
   admit(join: MessageOf<'join'>, channel: Channel): ReturnType<HandshakeOptions['admit']>;
   joined(join: MessageOf<'join'>, channel: Channel): Promise<void>;
+  /** Makes the peer a member here by what it has shown. */
+  introduced(shown: readonly EntryItem[], channel: Channel): Promise<void>;
   /** Waits until this host can speak: share known, folder read. */
   makeHello(nodeId: string | undefined, peer: Hello | undefined): Promise<Hello>;
   ground(hello: Hello, ours: Hello): SessionGround;
@@ -79,14 +81,14 @@ export class PeerLink {
   confirmedCommit = -1;
   lastAckMs: number | undefined;
 
-  constructor(channel: Channel, host: LinkHost, join: MessageOf<'join'> | undefined) {
+  constructor(channel: Channel, host: LinkHost, opening: Opening | undefined) {
     this.channel = channel;
     this.#host = host;
     this.#handshake = new Handshake({
       dialed: channel.dialed,
       remoteId: channel.remoteId,
-      join,
-      refusalOf: host.handshake.refusalOf,
+      opening,
+      ...host.handshake,
       admit: (message) => host.admit(message, channel),
     });
     this.#limitGreeting();
@@ -193,6 +195,9 @@ export class PeerLink {
           break;
         case 'joined':
           this.#admission = this.#host.joined(effect.join, this.channel);
+          break;
+        case 'introduced':
+          this.#admission = this.#host.introduced(effect.shown, this.channel);
           break;
         case 'fail':
           this.send({ type: 'refuse', code: effect.refusal.code, sinceMs: effect.refusal.sinceMs });

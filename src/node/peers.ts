@@ -8,7 +8,7 @@
 import { SamerootError } from '../base/errors.ts';
 import type { Timer, World } from '../base/world.ts';
 import type { Address, Channel, Transport } from '../net/transport.ts';
-import type { MessageOf } from '../wire/messages.ts';
+import type { Opening } from '../session/handshake.ts';
 import { PeerLink, type LinkHost } from './peer-link.ts';
 
 const DIAL_MS_MAX = 10_000;
@@ -19,8 +19,6 @@ const RETRY_MS_MAX = 30_000;
 interface Target {
   readonly address: Address;
   nodeId: string | undefined;
-  /** A greeting was completed once. */
-  reached: boolean;
   attempts: number;
   dialing: boolean;
   timer: Timer | undefined;
@@ -33,8 +31,8 @@ export interface PeersOptions {
   readonly host: Omit<LinkHost, 'opened' | 'closed'>;
   readonly world: World;
   readonly nodeId: string;
-  /** The first message where an invitation has to be used. */
-  readonly join: (channel: Channel) => MessageOf<'join'> | undefined;
+  /** The first message to a peer that does not know this node. */
+  readonly opening: (channel: Channel) => Opening | undefined;
   /** May the key at the other end be talked to at all? */
   readonly expect: (remoteId: string) => boolean;
   readonly onOpen: (link: PeerLink) => void;
@@ -48,6 +46,8 @@ export class Peers {
   readonly #links = new Map<string, PeerLink>();
   /** Connections that are still greeting. */
   readonly #greeting = new Set<PeerLink>();
+  /** Has left the share: nobody is dialed, and the greeting refuses all who come. */
+  #left = false;
   #closed = false;
 
   constructor(options: PeersOptions) {
@@ -66,11 +66,13 @@ export class Peers {
     return { error: target?.error, nextRetryMs: target?.nextRetryMs };
   }
 
-  /** Addresses that were never reached, with the last error. */
-  unreached(): { address: string; error: SamerootError | undefined; nextRetryMs: number | undefined }[] {
+  /** Addresses that are not connected for a reason. The node id is known of those that were reached once. */
+  unreached(): { address: string; nodeId: string | undefined; error: SamerootError; nextRetryMs: number | undefined }[] {
     return [...this.#targets.values()]
-      .filter((target) => !target.reached)
-      .map(({ address, error, nextRetryMs }) => ({ address: formatAddress(address), error, nextRetryMs }));
+      .filter(({ nodeId }) => nodeId === undefined || !this.#links.has(nodeId))
+      .flatMap(({ address, nodeId, error, nextRetryMs }) =>
+        error === undefined ? [] : [{ address: formatAddress(address), nodeId, error, nextRetryMs }],
+      );
   }
 
   /** Accepts what a listener brings. */
@@ -90,7 +92,6 @@ export class Peers {
     const target: Target = {
       address,
       nodeId,
-      reached: false,
       attempts: 0,
       dialing: false,
       timer: undefined,
@@ -122,20 +123,25 @@ export class Peers {
 
   close(): void {
     this.#closed = true;
+    this.leave();
+  }
+
+  leave(): void {
+    this.#left = true;
     for (const target of this.#targets.values()) target.timer?.cancel();
     for (const link of [...this.#links.values(), ...this.#greeting]) link.close();
   }
 
   async #dial(target: Target): Promise<void> {
-    if (this.#closed || target.dialing || this.#isTalkingTo(target.nodeId)) return;
+    if (this.#left || target.dialing || this.#isTalkingTo(target.nodeId)) return;
     target.dialing = true;
     target.nextRetryMs = undefined;
     try {
       const channel = await this.#options.transport.dial(target.address, (remoteId) => this.#expects(target, remoteId), DIAL_MS_MAX);
-      if (this.#closed) channel.close(1_001, '');
+      if (this.#left) channel.close(1_001, '');
       else {
         if (channel.remoteId !== undefined) target.nodeId = channel.remoteId;
-        this.#greeting.add(new PeerLink(channel, this.#host, this.#options.join(channel)));
+        this.#greeting.add(new PeerLink(channel, this.#host, this.#options.opening(channel)));
       }
     } catch (error) {
       target.error =
@@ -156,7 +162,7 @@ export class Peers {
   }
 
   #retry(target: Target): void {
-    if (this.#closed || target.timer !== undefined) return;
+    if (this.#left || target.timer !== undefined) return;
     const { clock, timers, random, log } = this.#options.world;
     const pauseMs = Math.min(RETRY_MS_MAX, RETRY_MS_FIRST * 2 ** Math.min(target.attempts, 10)) * (0.5 + random.fraction());
     target.attempts++;
@@ -182,8 +188,9 @@ export class Peers {
     other?.close();
     this.#links.set(nodeId, link);
     for (const target of this.#targets.values()) {
+      // In plain text only the greeting tells whom an address led to.
+      if (link.channel.dialed && formatAddress(target.address) === link.channel.remoteAddress) target.nodeId ??= nodeId;
       if (target.nodeId !== nodeId) continue;
-      target.reached = true;
       target.attempts = 0;
       target.error = undefined;
     }
@@ -204,7 +211,8 @@ export class Peers {
       this.#links.delete(nodeId);
       this.#options.onClose(link);
     }
-    if (nodeId !== undefined && this.#links.has(nodeId)) return;
+    // What this host tells others after it has left is no trouble of its own.
+    if (this.#left || (nodeId !== undefined && this.#links.has(nodeId))) return;
     for (const target of this.#targets.values()) {
       const same = nodeId === undefined ? formatAddress(target.address) === link.channel.remoteAddress : target.nodeId === nodeId;
       if (!same) continue;

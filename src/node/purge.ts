@@ -3,8 +3,9 @@
  * the reasons; the rules, each of which is needed (test/entry/stable-cut.test.ts shows what goes wrong without):
  *
  *   decide   only when every member, and every connected peer, is at one root with us. So every tombstone in it is known to
- *            all, and no member's delete that the cut covers is unknown to any.
- *   adopt    at once, whoever tells it. From then on no birth dots are given here (`Author.births`).
+ *            all, and no member's delete that the cut covers is unknown to any. Who has just joined, or comes back without
+ *            its database, does not know who the members are, and decides nothing.
+ *   adopt    at once, whoever tells it, and again until it is kept. From then on no birth dots are given here (`Author.births`).
  *   tell     between streams, after our head: what we send from then on is not older than the cut.
  *   purge    when all connected peers that had agreed say that they go by the cut too: then nothing older is on its way
  *            to us. Not the keys of entries that have come and are still being fetched or flushed.
@@ -15,7 +16,7 @@ import { equalBytes } from '../base/bytes.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Timer, World } from '../base/world.ts';
 import { mergeContexts } from '../entry/entry.ts';
-import { includesCut, type StableCut } from '../entry/stable-cut.ts';
+import { includesCut, joinCuts, type StableCut } from '../entry/stable-cut.ts';
 import { purge, takeCut } from '../replica/tombstones.ts';
 import type { Replica } from '../replica/replica.ts';
 import type { SessionEvent } from '../session/session.ts';
@@ -25,6 +26,7 @@ import type { PurgeResult } from './node-api.ts';
 const EVERY_MS = 600_000;
 /** How long `now` waits for the peers to answer. */
 const ANSWER_MS_MAX = 5_000;
+const KEEP_AGAIN_MS = 5_000;
 
 /** A connection, as far as it matters here. */
 export interface PurgeLink {
@@ -37,6 +39,8 @@ export interface PurgeParts {
   readonly replica: Replica;
   readonly world: Pick<World, 'timers' | 'log'>;
   readonly everyMs: number | undefined;
+  /** This replica does not know the share yet: its list of members may lack some. */
+  readonly isLearning: () => boolean;
   /** All members but this node, evicted ones not. */
   readonly members: () => readonly { readonly nodeId: string; readonly name: string }[];
   /** Entries of the tree that are no content of the share, and so count as not live. */
@@ -57,6 +61,9 @@ export class Purge {
   #owed: boolean;
   /** What the peers were told last. */
   #told: StableCut | undefined;
+  /** What the peers go by and this replica does not yet. A peer tells its cut once, and waits for us: so it must not be lost. */
+  #unkept: StableCut | undefined;
+  #keepAgain: Timer | undefined;
   #reading: Tree | undefined;
   #running: Promise<void> | undefined;
   #purged = 0;
@@ -94,10 +101,23 @@ export class Purge {
 
   /** A peer goes by this cut. */
   heard(cut: StableCut): void {
-    this.#adopt(cut).then(
-      () => this.poke(),
-      (error: unknown) => this.#parts.world.log.warn('a stable cut was not kept', { error: messageOf(error) }),
-    );
+    this.#unkept = this.#unkept === undefined ? cut : joinCuts(this.#unkept, cut);
+    void this.#keep();
+  }
+
+  async #keep(): Promise<void> {
+    const cut = this.#unkept;
+    if (cut === undefined) return;
+    const { log, timers } = this.#parts.world;
+    try {
+      await this.#adopt(cut);
+      if (this.#unkept === cut) this.#unkept = undefined;
+      this.poke();
+    } catch (error) {
+      log.warn('a stable cut was not kept', { error: messageOf(error) });
+      this.#keepAgain?.cancel();
+      if (!this.#closed) this.#keepAgain = timers.after(KEEP_AGAIN_MS, () => void this.#keep(), { background: true });
+    }
   }
 
   /** Our head was told to all peers: now they may hear the cut as well. */
@@ -125,6 +145,7 @@ export class Purge {
   async close(): Promise<void> {
     this.#closed = true;
     this.#timer.cancel();
+    this.#keepAgain?.cancel();
     for (const look of this.#watchers) look();
     await this.#running;
   }
@@ -156,7 +177,8 @@ export class Purge {
 
   /** Members that are away, or not at our root; and other peers that are not. */
   #notAgreeing(): string[] {
-    const { replica, members, links } = this.#parts;
+    const { replica, isLearning, members, links } = this.#parts;
+    if (isLearning()) return ['the first host that knows the share'];
     const open = links();
     const root = replica.head.root;
     const names = new Map(members().map(({ nodeId, name }) => [nodeId, name]));

@@ -5,7 +5,7 @@ import type { Entry, Value } from '../entry/entry.ts';
 import { view } from '../entry/view.ts';
 import type { Replica } from '../replica/replica.ts';
 import { walk } from '../tree/walk.ts';
-import { isMemberKey } from './members.ts';
+import { isMemberKey } from './member-record.ts';
 import type { DifferenceStatus, DiffResult, ListItem, ListResult, ValueStatus } from './node-api.ts';
 import type { Listing } from './peer-link.ts';
 import { bytesOf, keyText } from './versions.ts';

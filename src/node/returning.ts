@@ -10,7 +10,7 @@
  * Why not merge what is found at once: its birth dots are not those that the same bytes got when they were edited, so each
  * file that was ever edited would have a second version, and each that was edited and then deleted would rise again.
  */
-import { ByteReader, ByteWriter, equalBytes, fromUtf8, utf8 } from '../base/bytes.ts';
+import { ByteReader, ByteWriter, fromUtf8, utf8 } from '../base/bytes.ts';
 import { messageOf, SamerootError } from '../base/errors.ts';
 import { NAME_TEXT_BYTES_MAX } from '../base/limits.ts';
 import type { World } from '../base/world.ts';
@@ -23,11 +23,9 @@ import type { Share } from '../replica/share.ts';
 import type { Hello } from '../session/handshake.ts';
 import * as keyspace from '../store/keyspace.ts';
 import type { Store } from '../store/store.ts';
+import { isLearning } from './newcomer.ts';
 import type { NodeOptions, ReturnOptions, ReturnStatus } from './node-api.ts';
 import { hasRecovery, readRecovery, type KnownHost } from './recovery.ts';
-
-/** Said in the hello: this replica does not know the share yet, and what it contains is not to be gone by. */
-export const RETURNING_CAPABILITY = 'returning';
 
 const RETURNING_ROW: Uint8Array = keyspace.metaKey('returning');
 
@@ -107,8 +105,6 @@ export interface ReturningParts {
   readonly plan: ReturnPlan;
   readonly store: Store;
   readonly world: World;
-  /** Root of the empty tree: a peer that has nothing tells nothing. */
-  readonly emptyRoot: Uint8Array;
   readonly links: () => Iterable<Link>;
   /** Takes in, or sets aside, what is withheld. */
   readonly endWithholding: (unknown: ReturnOptions['unknown']) => Promise<void>;
@@ -143,8 +139,9 @@ export class Returning {
     this.check();
   }
 
-  contains(link: Pick<Link, 'nodeId' | 'hello'>, root: Uint8Array): void {
-    if (isReturning(link) || equalBytes(root, this.#parts.emptyRoot)) return;
+  /** A whole root of this peer is contained. */
+  contains(link: Pick<Link, 'nodeId' | 'hello'>): void {
+    if (isLearning(link)) return;
     this.#contained.add(link.nodeId!);
     this.check();
   }
@@ -153,7 +150,7 @@ export class Returning {
   check(): void {
     if (this.#done || !this.#read || this.#ending !== undefined) return;
     const { plan, links, world } = this.#parts;
-    const sources = [...links()].filter((link) => link.session !== undefined && !isReturning(link));
+    const sources = [...links()].filter((link) => link.session !== undefined && !isLearning(link));
     const heard = this.#contained.size > 0 && sources.every(({ nodeId }) => this.#contained.has(nodeId!));
     if (!plan.alone && !heard) return;
     this.#ending = this.#end()
@@ -174,8 +171,4 @@ export class Returning {
     this.#done = true;
     onDone();
   }
-}
-
-export function isReturning({ hello }: Pick<Link, 'hello'>): boolean {
-  return hello?.capabilities.includes(RETURNING_CAPABILITY) === true;
 }

@@ -8,7 +8,7 @@ import { contentLevel, listLeaves, type ListSource } from '../content/content-li
 import { encodeChunks, encodeMessage } from '../wire/codec.ts';
 import type { FetchItem, MessageOf } from '../wire/messages.ts';
 import type { Channel } from '../net/transport.ts';
-import type { ContentOrigin } from './contents.ts';
+import type { ContentOrigin, ReadChunks } from './contents.ts';
 
 const UNSENT_BYTES_MAX: number = 4 * MIB;
 /** Contents of one request that are read at the same time. */
@@ -68,13 +68,13 @@ export class PeerServer {
   async #serve(message: MessageOf<'fetch'>): Promise<void> {
     const gone: number[] = [];
     const frame = new FrameBuilder(this.#channel, message.id);
-    const reads: { located: Located; chunks: Promise<readonly Uint8Array[] | undefined> }[] = [];
+    const reads: { located: Located; read: Promise<ReadChunks | undefined> }[] = [];
     const sendOldest = async (): Promise<void> => {
-      const { located, chunks } = reads.shift()!;
+      const { located, read } = reads.shift()!;
       const { item, firstChunk, ranges } = located;
-      const read = await chunks;
-      if (read === undefined || read.some((bytes, index) => bytes.length !== ranges[index]!.bytes)) gone.push(item);
-      else for (const [index, bytes] of read.entries()) frame.add(item, firstChunk + index, bytes);
+      const found = await read;
+      if (found === undefined || found.chunks.some((bytes, index) => bytes.length !== ranges[index]!.bytes)) gone.push(item);
+      else frame.add(item, firstChunk, found);
       while (this.#channel.bufferedBytes > UNSENT_BYTES_MAX && !this.#closed)
         await new Promise<void>((resolve) => (this.#drained = resolve));
     };
@@ -82,7 +82,7 @@ export class PeerServer {
       if (this.#closed) return;
       const located = this.#locate(item, wanted);
       if (located === undefined) gone.push(item);
-      else reads.push({ located, chunks: this.#read(wanted, located) });
+      else reads.push({ located, read: this.#read(wanted, located) });
       while (reads.length >= READS_AHEAD) await sendOldest();
     }
     while (reads.length > 0) await sendOldest();
@@ -90,7 +90,7 @@ export class PeerServer {
     this.#channel.send(encodeMessage({ type: 'fetched', id: message.id, gone }));
   }
 
-  #read(wanted: FetchItem, located: Located): Promise<readonly Uint8Array[] | undefined> {
+  #read(wanted: FetchItem, located: Located): Promise<ReadChunks | undefined> {
     return this.#origin.read(wanted.content, located.ranges).catch(() => undefined);
   }
 
@@ -120,27 +120,31 @@ export class PeerServer {
   }
 }
 
-/** Packs chunks into frames of up to a megabyte. */
+/** Packs what was read into frames of up to a megabyte; what was read in one go stays in one frame. */
 class FrameBuilder {
   readonly #channel: Channel;
   readonly #id: number;
   #chunks: { item: number; chunk: number; bytes: Uint8Array }[] = [];
   #bytes = 0;
+  /** Before the first chunk. */
+  #roomBytes = 0;
 
   constructor(channel: Channel, id: number) {
     this.#channel = channel;
     this.#id = id;
   }
 
-  add(item: number, chunk: number, bytes: Uint8Array): void {
-    if (this.#bytes + bytes.length > CHUNK_FRAME_BYTES_MAX) this.flush();
-    this.#chunks.push({ item, chunk, bytes });
-    this.#bytes += bytes.length;
+  add(item: number, firstChunk: number, { chunks, roomBytes }: ReadChunks): void {
+    const total = chunks.reduce((sum, bytes) => sum + bytes.length, 0);
+    if (this.#bytes + total > CHUNK_FRAME_BYTES_MAX) this.flush();
+    if (this.#chunks.length === 0) this.#roomBytes = roomBytes;
+    for (const [index, bytes] of chunks.entries()) this.#chunks.push({ item, chunk: firstChunk + index, bytes });
+    this.#bytes += total;
   }
 
   flush(): void {
     if (this.#chunks.length === 0) return;
-    this.#channel.send(encodeChunks(this.#id, this.#chunks));
+    this.#channel.send(encodeChunks(this.#id, this.#chunks, this.#roomBytes));
     this.#chunks = [];
     this.#bytes = 0;
   }

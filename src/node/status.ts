@@ -186,12 +186,14 @@ function troubleStatus(
 
 function errorsOf({ body, peers, problems, clock, stopped }: StatusParts): ProblemStatus[] {
   const now = new Date(clock.wallMs());
+  // What is wrong with a member is told of it, and an evicted one is not missed.
   const known = new Set((body?.members.list() ?? []).map((member) => member.address));
+  const isMember = (nodeId: string | undefined): boolean => nodeId !== undefined && body?.members.get(nodeId) !== undefined;
   const unreached = peers
     .unreached()
-    .filter(({ address, error }) => error !== undefined && !known.has(address))
+    .filter(({ address, nodeId }) => !known.has(address) && !isMember(nodeId))
     .map(({ address, error, nextRetryMs }) =>
-      problemOf(error!, address, now, nextRetryMs === undefined ? undefined : nextRetryMs - clock.monotonicMs()),
+      problemOf(error, address, now, nextRetryMs === undefined ? undefined : nextRetryMs - clock.monotonicMs()),
     );
   const own = [...new Set([stopped, body?.folder.problem, body?.landing.problem])].flatMap((error) =>
     error === undefined ? [] : [problemOf(error, undefined, now, undefined)],

@@ -12,7 +12,7 @@ import { getPlaced } from '../folder/placed.ts';
 import type { TrashedFile } from '../folder/trash-restore.ts';
 import type { Store } from '../store/store.ts';
 import type { AuthorStatus, TrashItem, VersionStatus } from './answers.ts';
-import { isMemberKey } from './members.ts';
+import { isMemberKey } from './member-record.ts';
 
 /** What is needed to tell of versions. */
 export interface Telling {

@@ -125,13 +125,14 @@ export class Replica {
   }
 
   /** Makes an empty store a replica of `share`, with a replica id that no other database has had. */
-  static async create(store: Store, share: Share, clock: Clock, random: Random): Promise<Replica> {
+  static async create(store: Store, share: Share, clock: Clock, random: Random, rows: readonly Operation[] = []): Promise<Replica> {
     if (Replica.storedShare(store) !== undefined) throw new RangeError('store: it already holds a share');
     const id = random.bytes(REPLICA_ID_BYTES);
     await store.write(
       [
         { type: 'put', key: keyspace.metaKey(META_SHARE), value: encodeShare(share) },
         { type: 'put', key: keyspace.metaKey(META_REPLICA), value: id },
+        ...rows,
       ],
       { durable: true },
     );
@@ -144,10 +145,14 @@ export class Replica {
     await store.write([{ type: 'put', key: keyspace.metaKey(META_REPLICA), value: id }, ...rows], { durable: true });
   }
 
+  static storedId(store: Store): Uint8Array | undefined {
+    return store.get(keyspace.metaKey(META_REPLICA));
+  }
+
   /** @throws {SamerootError} `DATABASE_DAMAGED` if the store is not a complete replica */
   static open(store: Store, clock: Clock): Replica {
     const share = Replica.storedShare(store);
-    const id = store.get(keyspace.metaKey(META_REPLICA));
+    const id = Replica.storedId(store);
     if (share === undefined || id?.length !== REPLICA_ID_BYTES) throw new SamerootError('DATABASE_DAMAGED', 'the database names no share');
     const row = store.get(keyspace.headKey());
     return new Replica(store, share, toHex(id), row === undefined ? undefined : decodeHead(row), clock);

@@ -4,12 +4,14 @@
  *
  *   member:  dialer hello  -> listener hello
  *   joiner:  dialer join   -> listener hello (proof accepted, key pinned) -> dialer hello
+ *   member that the listener has not heard of, once it was refused:
+ *            dialer introductions -> listener hello (they lead to a member) -> dialer hello
  * `hold` may come before a hello any number of times: the sender is still reading its folder.
  */
 import { equalBytes } from '../base/bytes.ts';
 import { SamerootError, type ErrorCode } from '../base/errors.ts';
 import { SHARE_FIELDS_BYTES } from '../replica/share.ts';
-import { PROTOCOL_VERSION, type Message, type MessageOf } from '../wire/messages.ts';
+import { PROTOCOL_VERSION, type EntryItem, type Message, type MessageOf } from '../wire/messages.ts';
 
 export type Hello = MessageOf<'hello'>;
 
@@ -20,6 +22,9 @@ export interface Refusal {
   readonly sinceMs?: number;
 }
 
+/** What a dialer begins with whom the listener does not know. */
+export type Opening = MessageOf<'join'> | MessageOf<'introductions'>;
+
 export interface HandshakeOptions {
   readonly dialed: boolean;
   /** Fingerprint from the channel; undefined on plain-text channels, where the hello's own claim counts. */
@@ -28,8 +33,10 @@ export interface HandshakeOptions {
   readonly refusalOf: (nodeId: string) => Refusal | undefined;
   /** Checks an invitation's proof; gives a refusal or undefined when accepted. */
   readonly admit: (join: MessageOf<'join'>) => Refusal | undefined;
-  /** Set by a dialer that has to use its invitation. */
-  readonly join: MessageOf<'join'> | undefined;
+  /** Checks the records that a host shows which is no member here; gives a refusal or undefined when they make it one. */
+  readonly judge: (nodeId: string, shown: readonly EntryItem[]) => Refusal | undefined;
+  /** Set by a dialer that has to use its invitation, or to show how it became a member. */
+  readonly opening: Opening | undefined;
 }
 
 export type HandshakeEffect =
@@ -37,6 +44,8 @@ export type HandshakeEffect =
   /** Call `ready` as soon as our hello can be made; `peer` is theirs if they said it already. */
   | { readonly type: 'make-hello'; readonly peer: Hello | undefined }
   | { readonly type: 'joined'; readonly join: MessageOf<'join'> }
+  /** What was shown is to be taken in; the greeting goes on. */
+  | { readonly type: 'introduced'; readonly shown: readonly EntryItem[] }
   | { readonly type: 'done'; readonly hello: Hello; readonly ours: Hello }
   /** The peer is to be told, then the connection ends. */
   | { readonly type: 'fail'; readonly error: SamerootError; readonly refusal: Refusal }
@@ -63,9 +72,9 @@ export class Handshake {
   }
 
   start(): HandshakeEffect[] {
-    const { dialed, join } = this.#options;
+    const { dialed, opening } = this.#options;
     if (!dialed) return [];
-    return join === undefined ? this.#ask() : [{ type: 'send', message: join }];
+    return opening === undefined ? this.#ask() : [{ type: 'send', message: opening }];
   }
 
   /** Our hello is ready. */
@@ -83,6 +92,8 @@ export class Handshake {
         return [{ type: 'refused', error: refusedError(message.code), sinceMs: message.sinceMs }];
       case 'join':
         return this.#join(message);
+      case 'introductions':
+        return this.#introductions(message);
       case 'hello':
         return this.#hello(message);
       default:
@@ -105,6 +116,15 @@ export class Handshake {
     this.#admitted = true;
     this.#joined = join.nodeId;
     return [{ type: 'joined', join }, ...this.#ask()];
+  }
+
+  #introductions({ items }: MessageOf<'introductions'>): HandshakeEffect[] {
+    const { dialed, remoteId, judge } = this.#options;
+    if (dialed || this.#admitted || remoteId === undefined) return [fail('BAD_MESSAGE', 'the peer introduces itself out of turn')];
+    const refusal = judge(remoteId, items);
+    if (refusal !== undefined) return [refuse(refusal)];
+    this.#admitted = true;
+    return [{ type: 'introduced', shown: items }, ...this.#ask()];
   }
 
   #hello(hello: Hello): HandshakeEffect[] {
@@ -148,12 +168,14 @@ function refuse(refusal: Refusal, what = refusedWhy(refusal)): HandshakeEffect {
 }
 
 function refusedWhy({ code }: Refusal): string {
+  if (code === 'INVITER_EVICTED') return 'a host tried to connect on the word of one that was evicted';
   return `a host that ${code === 'EVICTED' ? 'was evicted' : 'is not a member'} tried to connect`;
 }
 
 const REFUSALS: ReadonlySet<string> = new Set([
   'NOT_INVITED',
   'EVICTED',
+  'INVITER_EVICTED',
   'TOKEN_EXPIRED',
   'VERSION_MISMATCH',
   'SHARE_MISMATCH',

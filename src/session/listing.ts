@@ -62,13 +62,11 @@ export class Listings {
     if (asked?.walk.id === message.id) {
       if (asked.walk.complete) throw new SamerootError('BAD_MESSAGE', 'the peer goes on with a walk that is over');
       asked.peerRoot = message.root;
-      const reply = asked.walk.step(message);
-      return reply === undefined ? [] : [reply];
+      return asked.walk.step(message);
     }
     if (this.#answering?.id !== message.id) this.#answering = this.#makeWalk(message.id, false);
     const walk = this.#answering;
-    const reply = walk.step(message);
-    const replies: Message[] = reply === undefined ? [] : [reply];
+    const replies: Message[] = walk.step(message);
     if (!walk.complete) return replies;
     this.#answering = undefined;
     return [...replies, ...parts(walk.id, firstOf(walk))];

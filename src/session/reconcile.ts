@@ -12,22 +12,27 @@
  * Only a list of entries may be cut to fit into a message: an entry lies at its key, a page reaches beyond it. A range
  * with too many pages for one message (the trees have next to nothing in common there) goes to its entries at once.
  *
+ * Many differences make long lists, and a list is cut into messages. So the sides do not take turns: each message that
+ * lists something is answered by one message, in order, and beside its answers a side sends what it has to list while
+ * few of its messages wait for theirs. Taking turns, 10^4 differences in 10^6 entries took 36.5 round trips, now 4.5.
+ *
  * Each side walks one snapshot of its own tree; nothing that a peer lists is stored. A range is named once per level, so
  * a whole walk costs at most one listing of our tree per level, whatever the peer sends.
  */
 import { assert } from '../base/assert.ts';
 import { compareBytes, equalBytes } from '../base/bytes.ts';
-import { SamerootError } from '../base/errors.ts';
 import { DIGEST_BYTES, KIB, WALK_RANGES_MAX } from '../base/limits.ts';
 import { items, lookup, walk, type Item } from '../tree/walk.ts';
 import type { PageReader, Tree } from '../tree/page.ts';
 import type { EntryItem, MessageOf, WalkItem, WalkRange } from '../wire/messages.ts';
-import { AskedRanges, compareFrom, ENTRY_LEVEL, MessageRoom, type OpenRange } from './walk-bounds.ts';
+import { AskedRanges, compareFrom, ENTRY_LEVEL, MessageRoom, WalkWindow, type OpenRange } from './walk-bounds.ts';
 
 /** Levels are skipped while the deeper list is expected to stay below this: half a round trip for at most 32 KiB. */
 const SKIP_BYTES = 32 * KIB;
 /** Digest, key suffix and lengths of one item, for estimates only. */
 const ITEM_BYTES = DIGEST_BYTES + 10;
+/** Messages that one step gives: listing 1 MiB takes 0.1 to 0.3 s, in which the node does nothing else. */
+const STEP_MESSAGES_MAX = 4;
 
 export class Walk {
   readonly id: number;
@@ -42,8 +47,7 @@ export class Walk {
   /** Ranges to be listed, in order. */
   #queue: OpenRange[] = [];
   #wants: Uint8Array[] = [];
-  /** Entries that our last message listed: the other side can not want more. */
-  #wantsMax = 0;
+  readonly #window = new WalkWindow();
   #complete = false;
   /** Messages of either side so far. */
   messages = 0;
@@ -80,18 +84,17 @@ export class Walk {
   start(): MessageOf<'walk'> {
     const level = this.#nextLevel(this.tree.level + 1, this.tree.count);
     this.#queue.push({ from: undefined, to: undefined, level });
-    return this.#compose();
+    return this.#compose(false);
   }
 
   /**
-   * Takes the other side's message; gives the answer, or undefined when none is needed any more.
+   * Takes the other side's message; gives the answer to it, if it needs one, and what else there is to be listed.
    * @throws {SamerootError} `BAD_MESSAGE` if the message does not follow from the ones before
    */
-  step(message: MessageOf<'walk'>): MessageOf<'walk'> | undefined {
+  step(message: MessageOf<'walk'>): MessageOf<'walk'>[] {
     this.messages++;
-    if (message.ranges.length === 0 && message.more) throw new SamerootError('BAD_MESSAGE', 'the peer holds back a walk');
-    if (message.wants.length > this.#wantsMax) throw new SamerootError('BAD_MESSAGE', 'the peer wants entries that were not listed');
-    this.#asked.answered(message.ranges, message.more);
+    this.#window.received(message);
+    this.#asked.answered(message.ranges, message.more, this.#window.answered);
     for (const key of message.wants) this.#toSend.push({ from: key, to: undefined, single: true });
     const open: { range: OpenRange; count: number }[] = [];
     for (const range of message.ranges) {
@@ -99,14 +102,11 @@ export class Walk {
       else this.#comparePages(range, open);
     }
     this.#plan(open);
-    if (message.ranges.length === 0 && this.#queue.length === 0) {
-      assert(this.#wants.length === 0, 'a walk without open ranges wants nothing new');
-      this.#complete = true;
-      return undefined;
-    }
-    const reply = this.#compose();
-    if (reply.ranges.length === 0 && !message.more) this.#complete = true;
-    return reply;
+    const replies = message.ranges.length === 0 ? [] : [this.#compose(true)];
+    assert(this.#wants.length === 0, 'what is wanted goes into the answer');
+    while (this.#queue.length > 0 && this.#window.open && replies.length < STEP_MESSAGES_MAX) replies.push(this.#compose(false));
+    this.#complete = this.#queue.length === 0 && !message.more && this.#window.settled;
+    return replies;
   }
 
   /** What the other side lacks or has another version of; to be asked once the walk is complete. In key order. */
@@ -182,8 +182,17 @@ export class Walk {
     return Math.max(next, ENTRY_LEVEL);
   }
 
-  #compose(): MessageOf<'walk'> {
+  /** A message with as much as there is room for; one that `answers` lists nothing where the window is full. */
+  #compose(answers: boolean): MessageOf<'walk'> {
     this.messages++;
+    const ranges = this.#window.open ? this.#takeRanges() : [];
+    this.#asked.add(ranges, this.#window.sent(ranges, answers));
+    const wants = this.#wants;
+    this.#wants = [];
+    return { type: 'walk', id: this.id, merge: this.merge, root: this.#root, ranges, wants, more: this.#queue.length > 0, answers };
+  }
+
+  #takeRanges(): WalkRange[] {
     // Lowest first: what was opened last lies within what was listed first, and is finished before more is opened.
     this.#queue.sort(compareFrom);
     const room = new MessageRoom();
@@ -196,11 +205,7 @@ export class Walk {
       else this.#queue[taken] = rest;
     }
     this.#queue = this.#queue.slice(taken);
-    this.#asked.add(ranges);
-    this.#wantsMax = ranges.reduce((sum, { level, items }) => sum + (level === ENTRY_LEVEL ? items.length : 0), 0);
-    const wants = this.#wants;
-    this.#wants = [];
-    return { type: 'walk', id: this.id, merge: this.merge, root: this.#root, ranges, wants, more: this.#queue.length > 0 };
+    return ranges;
   }
 
   /** Lists a range as far as there is room. `alone`: nothing else is in the message yet. */

@@ -397,8 +397,7 @@ export class Session {
     }
     const walk = this.#walk;
     if (walk.id !== message.id) throw protocolError('BAD_MESSAGE', 'the peer mixes up walks');
-    const reply = walk.step(message);
-    if (reply !== undefined) this.#send(reply);
+    for (const reply of walk.step(message)) this.#send(reply);
     if (!walk.complete) return;
     this.#walk = undefined;
     this.#walked.add(walk.id);

@@ -9,6 +9,7 @@ import { messageOf } from '../base/errors.ts';
 import { decodeEntry, weighEntry } from '../entry/entry-codec.ts';
 import { compareDots, contains, covers, EMPTY_CONTEXT, type Entry, type Version } from '../entry/entry.ts';
 import { isLive } from '../entry/view.ts';
+import { isNewcomer } from '../node/newcomer.ts';
 import { Replica } from '../replica/replica.ts';
 import { PREFIX, prefixRange } from '../store/keyspace.ts';
 import type { SortedRows } from '../store/sorted-rows.ts';
@@ -257,6 +258,11 @@ export class Checks {
   }
 
   // --- reading a database at rest --------------------------------------------------------------------------------
+
+  /** False of one that has joined and has not heard yet what the share holds. */
+  knowsShare(host: SimHost): boolean {
+    return !isNewcomer(viewOf(host.database.snapshot().rows));
+  }
 
   replicaOf(host: SimHost): Replica | undefined {
     const store = viewOf(host.database.snapshot().rows);

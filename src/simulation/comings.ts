@@ -10,7 +10,7 @@ const HOSTS_MAX = 8;
 export const START_MS_MAX = 60_000;
 const INVITED_MS = 100;
 const INVITE_MS = 86_400_000;
-const REFUSALS: ReadonlySet<string> = new Set(['EVICTED', 'NOT_INVITED']);
+const REFUSALS: ReadonlySet<string> = new Set(['EVICTED', 'NOT_INVITED', 'INVITER_EVICTED']);
 
 export class Comings {
   readonly #stage: Stage;
@@ -38,11 +38,11 @@ export class Comings {
     return true;
   }
 
-  /** Only where there is somebody to come back to. */
+  /** Only where there is somebody to come back to: where nobody knows the share, a person has to say so. */
   loseDatabase(host: SimHost, downMs: number): boolean {
     if (host.neverJoined || host.evicted || host.returning !== undefined) return false;
-    if (!this.#stage.hosts.some((other) => other !== host && !other.evicted && other.returning === undefined && isReady(other)))
-      return false;
+    const others = this.#stage.hosts.filter((other) => other !== host && !other.evicted && other.returning === undefined);
+    if (!others.some((other) => isReady(other) && this.#stage.checks.knowsShare(other))) return false;
     return this.startAnew(host, () => {
       host.loseDatabase(downMs, { unknown: 'keep', alone: false });
       return true;
@@ -68,15 +68,17 @@ export class Comings {
     await this.#stage.time.run({ until: () => this.#stage.pending === 0, deadlineMs: this.#stage.time.nowMs + START_MS_MAX });
   }
 
-  /** An evicted host is invited again. */
+  /** A host that was evicted, or is refused, is invited again. */
   async #invite(host: SimHost): Promise<void> {
     const able = this.#stage.hosts.filter(
       (other) => other !== host && !other.evicted && other.returning === undefined && other.node !== undefined && isReady(other),
     );
-    const inviter = able.find((other) => !isOutcast(other)) ?? able[0];
+    const refuser = able.find((other) => isCutOffFrom(host, other));
+    const inviter = refuser ?? able.find((other) => !isOutcast(other)) ?? able[0];
     if (inviter === undefined) return;
     const { token } = await inviter.node!.invite({ expiresMs: INVITE_MS });
-    if (host.hasShare) {
+    // Whoever was not evicted keeps its tree.
+    if (host.hasShare && refuser === undefined) {
       this.startAnew(host, () => {
         host.loseDatabase(INVITED_MS, { unknown: 'set-aside', alone: false });
         return true;
@@ -104,8 +106,21 @@ function welcome(host: SimHost, inviter: SimHost, token: string): void {
   host.invite(token, [{ host: inviter.address, port: inviter.port }]);
 }
 
+/** It is a member, but came in on the word of one who was evicted by somebody who had not heard of it. */
+function isCutOffFrom(host: SimHost, peer: SimHost): boolean {
+  const { nodeId } = peer.identity;
+  const { peers, errors } = host.node?.status() ?? { peers: [], errors: [] };
+  if (host.evicted || errors.some(({ code }) => code === 'EVICTED')) return false;
+  return peers.some((other) => other.nodeId === nodeId && other.error?.code === 'INVITER_EVICTED');
+}
+
+/** It can come in by an invitation only. */
+export function needsInvitation(host: SimHost, others: readonly SimHost[]): boolean {
+  return host.evicted || isOutcast(host) || others.some((other) => !other.evicted && isCutOffFrom(host, other));
+}
+
 /** Its peers refuse it: it was evicted, or those who had invited it are gone, or do not remember. */
-export function isOutcast(host: SimHost): boolean {
+function isOutcast(host: SimHost): boolean {
   const status = host.node?.status();
   if (status === undefined) return false;
   const refused = status.peers.some(({ error }) => error !== undefined && REFUSALS.has(error.code));

@@ -6,7 +6,7 @@
  */
 import { messageOf } from '../base/errors.ts';
 import type { Violation } from './checks.ts';
-import { Comings, isOutcast, START_MS_MAX } from './comings.ts';
+import { Comings, needsInvitation, START_MS_MAX } from './comings.ts';
 import { BARRIER_MS, Disturbances } from './disturbances.ts';
 import type { History, Step } from './history.ts';
 import { HostDied, type SimHost } from './sim-host.ts';
@@ -173,7 +173,7 @@ class Simulation {
     let inviteMs = this.#stage.time.nowMs;
     while (!done && this.#stage.time.nowMs < deadlineMs) {
       if (this.#stage.time.nowMs >= inviteMs && invites < INVITES_MAX) {
-        const out = this.#stage.hosts.filter((host) => host.evicted || isOutcast(host));
+        const out = this.#stage.hosts.filter((host) => needsInvitation(host, this.#stage.hosts));
         if (out.length > 0) {
           for (const host of out) await this.#comings.invited(host);
           invites++;

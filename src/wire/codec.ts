@@ -27,6 +27,7 @@ import {
   LIST_PAGES_PER_REQUEST_MAX,
   MESSAGE_BYTES_MAX,
   NAME_TEXT_BYTES_MAX,
+  PEERS_MAX,
   REPLICA_ID_BYTES,
   TREE_LEVEL_MAX,
   WALK_LIST_BYTES_MAX,
@@ -136,7 +137,7 @@ const FORMS: { readonly [T in MessageType]: Form<T> } = {
   'walk-request': { code: 9, pack: () => [], unpack: () => ({ type: 'walk-request' }) },
   walk: {
     code: 10,
-    pack: (m) => [m.id, m.merge, m.root, packRanges(m.ranges), packKeys(m.wants), m.more],
+    pack: (m) => [m.id, m.merge, m.root, packRanges(m.ranges), packKeys(m.wants), m.more, m.answers],
     unpack: (f) => ({
       type: 'walk',
       // 0 stands for "no walk" in a stream.
@@ -146,6 +147,7 @@ const FORMS: { readonly [T in MessageType]: Form<T> } = {
       ranges: unpackRanges(f.bytes(WALK_LIST_BYTES_MAX)),
       wants: unpackKeys(f.bytes(WALK_LIST_BYTES_MAX)),
       more: f.flag(),
+      answers: f.flag(),
     }),
   },
   listing: {
@@ -195,6 +197,11 @@ const FORMS: { readonly [T in MessageType]: Form<T> } = {
     pack: (m) => [m.cut],
     unpack: (f) => ({ type: 'stable', cut: f.bytes(CUT_BYTES_MAX) }),
   },
+  introductions: {
+    code: 17,
+    pack: (m) => [packItems(m.items)],
+    unpack: (f) => ({ type: 'introductions', items: unpackItems(f, PEERS_MAX) }),
+  },
 };
 
 const FORM_OF_CODE: ReadonlyMap<number, Form<MessageType>> = new Map(
@@ -216,16 +223,35 @@ export function frameHeadBytes(chunks: number): number {
   return 8 + chunks * 16;
 }
 
-/** A chunk frame from the chunks' bytes: one copy, into the message that goes to the socket. */
+/**
+ * A chunk frame from the chunks' bytes. `roomBytes`: how many bytes right before the first chunk nobody uses. Chunks that lie
+ * one after the other behind enough room stay where they are and the head is written before them; others are copied once.
+ */
 export function encodeChunks(
   id: number,
   chunks: readonly { readonly item: number; readonly chunk: number; readonly bytes: Uint8Array }[],
+  roomBytes: number = 0,
 ): Uint8Array {
-  const total = chunks.reduce((sum, chunk) => sum + chunk.bytes.length, 0);
-  const writer = new ByteWriter(frameHeadBytes(chunks.length) + total).u8(CHUNKS).u32(id).varint(chunks.length);
+  const writer = new ByteWriter(frameHeadBytes(chunks.length)).u8(CHUNKS).u32(id).varint(chunks.length);
   for (const { item, chunk, bytes } of chunks) writer.varint(item).varint(chunk).varint(bytes.length);
-  for (const { bytes } of chunks) writer.raw(bytes);
-  return writer.finish();
+  const head = writer.finish();
+  const total = chunks.reduce((sum, chunk) => sum + chunk.bytes.length, 0);
+  const first = chunks[0]?.bytes;
+  if (first !== undefined && head.length <= roomBytes && areNeighbours(chunks)) {
+    const frame = new Uint8Array(first.buffer, first.byteOffset - head.length, head.length + total);
+    frame.set(head);
+    return frame;
+  }
+  const copy = new ByteWriter(head.length + total).raw(head);
+  for (const { bytes } of chunks) copy.raw(bytes);
+  return copy.finish();
+}
+
+function areNeighbours(chunks: readonly { readonly bytes: Uint8Array }[]): boolean {
+  return chunks.every(({ bytes }, index) => {
+    const before = chunks[index - 1]?.bytes;
+    return before === undefined || (before.buffer === bytes.buffer && before.byteOffset + before.length === bytes.byteOffset);
+  });
 }
 
 /**
@@ -279,8 +305,8 @@ function packItems(items: readonly EntryItem[]): Fields {
   return items.flatMap((item) => [item.key, item.entry]);
 }
 
-function unpackItems(fields: Take): EntryItem[] {
-  return fields.groups(ENTRIES_PER_MESSAGE_MAX, 2, (g) => ({ key: g.bytes(KEY_BYTES_MAX), entry: g.bytes(ENTRY_BYTES_MAX) }));
+function unpackItems(fields: Take, countMax: number = ENTRIES_PER_MESSAGE_MAX): EntryItem[] {
+  return fields.groups(countMax, 2, (g) => ({ key: g.bytes(KEY_BYTES_MAX), entry: g.bytes(ENTRY_BYTES_MAX) }));
 }
 
 /**

@@ -70,6 +70,8 @@ export type Message =
       readonly name: string;
       readonly listenPort: number;
     }
+  /** First message of a member that the listener has not heard of: its own record, and those that lead from the founder to it. */
+  | { readonly type: 'introductions'; readonly items: readonly EntryItem[] }
   /** "Wait, I am still reading my folder": keeps the greeting from timing out. */
   | { readonly type: 'hold' }
   /** `sinceMs`: since when the receiver is evicted, if it is that; milliseconds since 1970. */
@@ -103,6 +105,8 @@ export type Message =
       readonly wants: readonly Uint8Array[];
       /** More ranges of the sender are still to come. */
       readonly more: boolean;
+      /** It answers the first message of the receiver that listed ranges and was not answered yet. */
+      readonly answers: boolean;
     }
   /** Entries of a listing walk: to be shown, not merged. The last part has `last`. */
   | { readonly type: 'listing'; readonly id: number; readonly items: readonly EntryItem[]; readonly last: boolean }

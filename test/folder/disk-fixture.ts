@@ -111,7 +111,7 @@ export class Fixture {
     const { root, clock, access, thread: writeThread, gate, replica } = this;
     const timers = realTimers;
     const minFreeBytes = 0;
-    const notes = await writeThread.call('readNotes', { tmp: join(root, '.sameroot/tmp') });
+    await recordInterrupted({ root, replica, access, writeThread });
     this.staging = await Staging.open({ root, access, writeThread, clock, minFreeBytes }, await Materialiser.wantedContents(replica));
     this.trash = new Trash({ root, store, access, writeThread, clock, log: silentLog, maxBytes: undefined });
     const { staging, trash } = this;
@@ -128,7 +128,6 @@ export class Fixture {
       log: silentLog,
       standing: this.standing,
     });
-    await this.gate.run(() => recordInterrupted({ root, replica, access, writeThread }, notes));
   }
 
   /** As after a kill: `run` dies at its write number `writes` to the database, the disk stays as it is then, but for what users do. */

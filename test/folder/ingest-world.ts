@@ -11,7 +11,7 @@ import { errorOf } from '../../src/folder/job-failure.ts';
 import { openMarker } from '../../src/folder/marker.ts';
 import { fileKey, pathOfKey } from '../../src/folder/paths.ts';
 import { getPlaced, type Placed } from '../../src/folder/placed.ts';
-import { answer, makeJobs, type JobReply, type ReadThread } from '../../src/folder/disk-jobs.ts';
+import { answer, makeJobs, type JobReply, type JobCaller } from '../../src/folder/disk-jobs.ts';
 import { RealDiskAccess, realDisk } from '../../src/folder/real-disk.ts';
 import { Standing } from '../../src/folder/standing.ts';
 import { takeTransfer } from '../../src/folder/transfer.ts';
@@ -28,7 +28,7 @@ export function seededRandom(seed: number): Random {
 }
 
 /** Jobs run at once; what goes in and out is cloned, and their buffers are moved, like between threads. */
-export function inlineThread(): ReadThread & { readonly jobs: string[] } {
+export function inlineThread(): JobCaller & { readonly jobs: string[] } {
   const jobs: string[] = [];
   const table = makeJobs(realDisk, realClock);
   return {
@@ -41,6 +41,8 @@ export function inlineThread(): ReadThread & { readonly jobs: string[] } {
       if (error !== undefined) throw errorOf(error);
       return output as never;
     },
+    busy: 0,
+    [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }
 

@@ -65,19 +65,42 @@ describe('what was shown when the run died', () => {
   });
 
   test('is left alone: its rows are those of the disk, and nothing has to be read', async () => {
-    await show({ a: file('one') });
-    await dieShowing({ a: file('two'), b: file(noise(300_000, 1)), c: file(''), d: link('elsewhere') }, () => undefined);
-    for (const path of ['a', 'b', 'c', 'd'])
+    await show({ a: file('one'), e: file('five') });
+    const e: Thing = { kind: 'file', data: 'five', mode: 0o600, mtimeMs: MTIME_MS };
+    await dieShowing({ a: file('two'), b: file(noise(300_000, 1)), c: file(''), d: link('elsewhere'), e }, () => undefined);
+    for (const path of ['a', 'b', 'c', 'd', 'e'])
       expect(sameStat(getPlaced(fixture.store, path)!.stat, diskStat(lstatSync(at(path)))), path).toBe(true);
     expect(await fixture.materialiser.redo()).toMatchObject({ dirty: [], missing: [], left: [] });
   });
 
+  test.each([
+    ['mode', { mode: 0o600 }],
+    ['time', { mtimeMs: MTIME_MS + 5_000 }],
+    ['mode and time', { mode: 0o600, mtimeMs: MTIME_MS + 5_000 }],
+  ])('is another %s in place; what is done to the file then was done by somebody who saw it', async (_what, change) => {
+    const paths = ['edited', 'replaced', 'deleted', 'left'];
+    const things = (more: object): Record<string, Thing> =>
+      Object.fromEntries(paths.map((path) => [path, { ...file(`in ${path}`), ...more } as Thing]));
+    await show(things({}));
+    const before = lstatSync(at('left')).ino;
+    await dieShowing(things(change), () => {
+      writeFileSync(at('edited'), 'mine');
+      rmSync(at('replaced'));
+      writeFileSync(at('replaced'), 'mine too');
+      rmSync(at('deleted'));
+    });
+    for (const path of paths) expect(getPlaced(fixture.store, path)?.dots, path).toEqual(dotsOf(path));
+    expect(lstatSync(at('left'))).toMatchObject({ ino: before, nlink: 1 });
+    expect(sameStat(getPlaced(fixture.store, 'left')!.stat, diskStat(lstatSync(at('left'))))).toBe(true);
+    expect((await fixture.materialiser.redo()).dirty).not.toContain('left');
+  });
+
   test('is not taken for shown where the user was quicker', async () => {
-    await show({ a: file('one') });
-    const before = dotsOf('a');
-    writeFileSync(at('a'), 'mine, before');
-    await dieShowing({ a: file('two'), b: file('new') }, () => undefined);
-    expect(getPlaced(fixture.store, 'a')?.dots).toEqual(before);
+    await show({ a: file('one'), c: file('one, too') });
+    const before = ['a', 'c'].map(dotsOf);
+    for (const path of ['a', 'c']) writeFileSync(at(path), 'mine, before');
+    await dieShowing({ a: file('two'), b: file('new'), c: { kind: 'file', data: 'one, too', mode: 0o600 } }, () => undefined);
+    expect(['a', 'c'].map((path) => getPlaced(fixture.store, path)?.dots)).toEqual(before);
     expect(getPlaced(fixture.store, 'b')?.dots).toEqual(dotsOf('b'));
   });
 });

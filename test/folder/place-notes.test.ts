@@ -1,9 +1,9 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Disk } from '../../src/folder/disk.ts';
-import { readNotes, writeNotes, type PlaceNote } from '../../src/folder/place-notes.ts';
+import { dropNotes, readNotes, writeNotes, type PlaceNote } from '../../src/folder/place-notes.ts';
 import { realDisk } from '../../src/folder/real-disk.ts';
 
 let tmp: string;
@@ -17,10 +17,11 @@ function noteOf(index: number, path: string = `folder/file ${index}`): PlaceNote
     path,
     row: new Uint8Array(80).fill(index),
     stat: { inode: index, bytes: 7, mtimeMs: 1.25, ctimeMs: 0, mode: 0o644 },
+    modeBefore: undefined,
   };
 }
 
-const plain = ({ temporary, path, row, stat }: PlaceNote): unknown => [temporary, path, [...row], stat];
+const plain = ({ temporary, path, row, stat, modeBefore }: PlaceNote): unknown => [temporary, path, [...row], stat, modeBefore];
 
 test('are read as they were written, but for those whose file is still in staging', () => {
   const notes = Array.from({ length: 200 }, (_, index) => noteOf(index, index === 7 ? 'new\nline "and" quote' : undefined));
@@ -32,6 +33,27 @@ test('are read as they were written, but for those whose file is still in stagin
   expect(found?.notes.map(plain)).toEqual(notes.filter((_, index) => index !== 3 && index !== 150).map(plain));
 });
 
+test('of a change in place tell by the second name of the file whether it was made, whatever is done to the file then', () => {
+  const MTIME_S = 1_600_000_000;
+  const names = ['not yet', 'time only', 'mode', 'mode, then edited', 'new time', 'old time', 'over'];
+  const notes = names.map((temporary): PlaceNote => {
+    const isTime = temporary.endsWith(' time');
+    const stat = { inode: 1, bytes: 7, mtimeMs: MTIME_S * 1_000, ctimeMs: 0, mode: isTime ? 0o644 : 0o600 };
+    return { temporary, path: temporary, row: new Uint8Array(8), stat, modeBefore: 0o644 };
+  });
+  for (const name of names.slice(0, -1)) {
+    const second = join(tmp, name);
+    writeFileSync(second, 'one');
+    chmodSync(second, name.startsWith('mode') ? 0o600 : 0o644);
+    const changed = ['time only', 'mode', 'new time'].includes(name);
+    utimesSync(second, MTIME_S, changed ? MTIME_S : MTIME_S + 60);
+  }
+  writeNotes(realDisk, tmp, { batch: 'a 1', notes });
+  expect(readNotes(realDisk, tmp)?.notes.map(plain)).toEqual(
+    notes.filter(({ path }) => ['mode', 'mode, then edited', 'new time', 'over'].includes(path)).map(plain),
+  );
+});
+
 test('take the place of those before', () => {
   writeNotes(realDisk, tmp, { batch: 'a 1', notes: Array.from({ length: 200 }, (_, index) => noteOf(index)) });
   writeNotes(realDisk, tmp, { batch: 'a 2', notes: [noteOf(1)] });
@@ -39,6 +61,29 @@ test('take the place of those before', () => {
   writeNotes(realDisk, tmp, { batch: 'a 3', notes: [] });
   expect(readNotes(realDisk, tmp)).toBeUndefined();
   expect(readdirSync(tmp)).toEqual([]);
+});
+
+test('are taken back without the others being away at any moment', () => {
+  const notes = Array.from({ length: 60 }, (_, index) => noteOf(index));
+  writeNotes(realDisk, tmp, { batch: 'a 1', notes });
+  const dropped = new Set([...Array(20).keys(), 25, 59].map((index) => `staged-${index}`));
+  const kept = notes.filter(({ temporary }) => !dropped.has(temporary)).map(plain);
+  let steps = 0;
+  const look = (): void => {
+    steps++;
+    expect(readNotes(realDisk, tmp)?.notes.map(plain)).toEqual(expect.arrayContaining(kept));
+  };
+  const after =
+    <Arguments extends unknown[]>(call: (...inputs: Arguments) => void) =>
+    (...inputs: Arguments): void => {
+      call(...inputs);
+      look();
+    };
+  const disk = { ...realDisk, symlink: after(realDisk.symlink), rename: after(realDisk.rename), unlink: after(realDisk.unlink) };
+  dropNotes(disk, tmp, dropped);
+  expect(steps).toBeGreaterThan(2);
+  expect(readNotes(realDisk, tmp)?.notes.map(plain)).toEqual(kept);
+  expect(readdirSync(tmp)).not.toContain('notes-draft');
 });
 
 test('are left out where one is too long for a link, and the others are there', () => {

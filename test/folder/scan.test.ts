@@ -9,6 +9,7 @@ import { placeRows, type DiskStat, type Placed } from '../../src/folder/placed.t
 import type { ReadThread } from '../../src/folder/disk-jobs.ts';
 import { disjointPaths, isWithin, Scanner, type ScanBatch } from '../../src/folder/scan.ts';
 import { MemoryStore } from '../../src/store/memory-store.ts';
+import * as keyspace from '../../src/store/keyspace.ts';
 import { inlineThread, pathsOnDisk } from './ingest-world.ts';
 
 const name = constantFrom('a', 'a-', 'a0', 'b', '😀', '\uffee');
@@ -69,7 +70,7 @@ describe('Scanner', () => {
           const wanted: Record<string, string> = {};
           for (const path of table) if (scope(path)) wanted[path] = disk.includes(path) ? 'changed' : 'gone';
           for (const path of disk) if (scope(path) && !table.includes(path)) wanted[path] = 'new';
-          expect(await collect(new Scanner({ root, store, thread }).scan(scopes, NO_RULES))).toEqual(wanted);
+          expect(await collect(new Scanner({ root, store, table: keyspace.PREFIX.placed, thread }).scan(scopes, NO_RULES))).toEqual(wanted);
         } finally {
           rmSync(root, { recursive: true });
         }
@@ -91,6 +92,8 @@ describe('Scanner', () => {
       done: true,
     };
     const thread = { call: async (job: string) => (job === 'openWalk' ? 1 : slice) } as unknown as ReadThread;
-    expect(await collect(new Scanner({ root: '/', store, thread }).scan(undefined, NO_RULES))).toEqual({ away: 'gone' });
+    expect(await collect(new Scanner({ root: '/', store, table: keyspace.PREFIX.placed, thread }).scan(undefined, NO_RULES))).toEqual({
+      away: 'gone',
+    });
   });
 });

@@ -44,7 +44,7 @@ describe('ContentReader', () => {
     );
     for (const [i, answer] of answers.entries()) {
       const bytes = files[`f${i}`]!;
-      expect(answer!.map(toHex)).toEqual([toHex(bytes.subarray(3, 10)), toHex(bytes.subarray(0, 500))]);
+      expect(answer!.chunks.map(toHex)).toEqual([toHex(bytes.subarray(3, 10)), toHex(bytes.subarray(0, 500))]);
     }
     expect(world.thread.jobs.length - jobs).toBeLessThan(5);
   });
@@ -57,7 +57,7 @@ describe('ContentReader', () => {
     const newest = reader.index.path(content)!;
     world.write(newest, bytesOf(3000, 9), 1_700_000_009);
     const answer = await reader.readChunks(content, [{ offsetBytes: 0, bytes: 3000 }]);
-    expect(toHex(answer![0]!)).toBe(toHex(bytes));
+    expect(toHex(answer!.chunks[0]!)).toBe(toHex(bytes));
     expect(checked).toEqual([newest]);
     rmSync(world.path('one'));
     rmSync(world.path('two'));
@@ -71,8 +71,22 @@ describe('ContentReader', () => {
     mkdirSync(world.path('.sameroot/tmp'), { recursive: true });
     writeFileSync(world.path(`.sameroot/tmp/${toHex(hash('chunk', bytes))}`), bytes);
     const answer = await reader.readChunks(singleChunk(hash('chunk', bytes)), [{ offsetBytes: 100, bytes: 800 }]);
-    expect(toHex(answer![0]!)).toBe(toHex(bytes.subarray(100)));
+    expect(toHex(answer!.chunks[0]!)).toBe(toHex(bytes.subarray(100)));
     expect(await reader.readChunks(singleChunk(hash('chunk', bytes)), [{ offsetBytes: 100, bytes: 801 }])).toBeUndefined();
+  });
+
+  it('gives the room before a buffer to the first answer in it, and an empty answer none', async () => {
+    const { world, reader } = await serving({ one: bytesOf(700, 1), two: bytesOf(800, 2), three: bytesOf(900, 3) });
+    await using _ = world;
+    const range = (bytes: number): { offsetBytes: number; bytes: number }[] => [{ offsetBytes: 0, bytes }];
+    const [empty, first, second] = await Promise.all([
+      reader.readChunks(contentAt(world, 'one'), range(0)),
+      reader.readChunks(contentAt(world, 'two'), range(800)),
+      reader.readChunks(contentAt(world, 'three'), range(900)),
+    ]);
+    expect([empty!.roomBytes, first!.roomBytes, second!.roomBytes]).toEqual([0, 4_096, 0]);
+    expect(first!.chunks[0]!.byteOffset).toBe(4_096);
+    expect(second!.chunks[0]!.buffer).toBe(first!.chunks[0]!.buffer);
   });
 
   it('has a limit for one call', async () => {

@@ -1,10 +1,13 @@
-import { rmSync, writeFileSync } from 'node:fs';
-import { describe, expect, test } from 'vitest';
+import { linkSync, rmSync, writeFileSync } from 'node:fs';
+import { describe, expect, test, vi } from 'vitest';
+import { realTimers } from '../../src/app/real-world.ts';
+import { SamerootError } from '../../src/base/errors.ts';
 import { birth } from '../../src/entry/entry.ts';
-import { asideRows, countAside, isAside, QUARANTINE_FOLDER, quarantineName } from '../../src/folder/set-aside.ts';
+import { asideRows, countAside, isAside, QUARANTINE_FOLDER, quarantineName, Withheld } from '../../src/folder/set-aside.ts';
 import { ContentIndex } from '../../src/folder/content-index.ts';
 import { fileKey } from '../../src/folder/paths.ts';
 import { isWithheld } from '../../src/folder/placed.ts';
+import { MemoryStore } from '../../src/store/memory-store.ts';
 import { bytesOf, World } from './ingest-world.ts';
 
 describe('while a replica comes back', () => {
@@ -49,6 +52,46 @@ describe('while a replica comes back', () => {
     await world.ingest.scanNow();
     expect(world.live).toEqual(['y']);
     expect(world.entry('y')!.versions).toHaveLength(2);
+  });
+
+  test('what is just giving way to the peers, and got a second name in the quarantine, is no edit', async () => {
+    await using world = await returning({ x: 'x' });
+    const { content, stat } = world.placed('x')!;
+    const value = { kind: 'file', content: content!, bytes: 9, mode: stat.mode, mtimeMs: 1 } as const;
+    await world.replica.commit([{ key: fileKey('x'), next: () => birth(fileKey('x'), value) }]);
+    linkSync(world.path('x'), world.path('.sameroot/second-name'));
+    await world.ingest.scanNow();
+    expect(world.entry('x')!.versions).toHaveLength(1);
+    expect(isWithheld(world.placed('x')!)).toBe(true);
+  });
+
+  test('where the end fails, at any step, it is made again, and then all is taken in', async () => {
+    for (let failing = 0; failing < 4; failing++) {
+      await using world = await returning({ x: 'x', y: 'y' });
+      const { replica } = world;
+      const withheld = new Withheld({
+        root: world.root,
+        replica,
+        gate: world.gate,
+        access: world.access,
+        writeThread: world.thread,
+        timers: realTimers,
+        standing: world.standing,
+        takeIn: (items) => world.ingest.takeInWithheld(items),
+      });
+      let reads = 0;
+      const iterate = vi.spyOn(replica.store, 'iterate').mockImplementation((range) => {
+        if (reads++ === failing) throw new SamerootError('IO_ERROR', 'the disk failed');
+        return MemoryStore.prototype.iterate.call(replica.store, range);
+      });
+      await expect(withheld.end('keep')).rejects.toMatchObject({ code: 'IO_ERROR' });
+      expect(world.standing.quarantine).toBe('then');
+      await withheld.end('keep');
+      expect([world.live, world.standing.quarantine]).toEqual([['x', 'y'], undefined]);
+      // What came after the end may have failed as well: asked once more, it has nothing to do.
+      await withheld.end('keep');
+      iterate.mockRestore();
+    }
   });
 
   test('it is found by an ordinary scan, too, once it is over, if it was changed in between', async () => {

@@ -1,4 +1,4 @@
-import { existsSync, linkSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -7,6 +7,7 @@ import { toHex } from '../../src/base/bytes.ts';
 import { SamerootError } from '../../src/base/errors.ts';
 import { EMPTY_CONTENT, singleChunk } from '../../src/content/content-list.ts';
 import { hash } from '../../src/content/hash.ts';
+import type { JobCaller } from '../../src/folder/disk-jobs.ts';
 import { DiskThread } from '../../src/folder/disk-thread.ts';
 import type { Disk, DiskAccess } from '../../src/folder/disk.ts';
 import { realDisk } from '../../src/folder/real-disk.ts';
@@ -91,6 +92,17 @@ test('finish refuses what was never written; the empty content is always there',
   expect(fixture.staging.complete(EMPTY_CONTENT)).toBe(true);
 });
 
+test('what has gone from staging is written anew', async () => {
+  const data = noise(700, 3);
+  const item = { hash: hash('chunk', data), offset: 0, bytes: data.length };
+  await fixture.staging.writeWhole(data.slice(), [item]);
+  rmSync(tmp(nameOf(data)));
+  await expect(fixture.staging.finish([singleChunk(item.hash)])).rejects.toMatchObject({ code: 'CONTENT_MISSING' });
+  expect(await fixture.staging.writeWhole(data.slice(), [item])).toEqual([true]);
+  await fixture.staging.finish([singleChunk(item.hash)]);
+  expect(readFileSync(tmp(nameOf(data)))).toEqual(Buffer.from(data));
+});
+
 test('what is staged is not written twice: a flushed file stays the file it is', async () => {
   const data = noise(5000);
   const id = await fixture.stage(data);
@@ -108,7 +120,7 @@ test('a part knows after a kill which chunks it holds, whatever was written in w
   const { id, refs } = fixture.chunk(data);
   await fc.assert(
     fc.asyncProperty(fc.shuffledSubarray(refs.map((_, index) => index)), async (order) => {
-      await fixture.staging.discard(id);
+      await thread.call('stageDiscard', { tmp: tmp(), names: [stagedName(id)] });
       await fixture.staging.openPart(id, data.length);
       for (const index of order) {
         const { hash, bytes, offset } = refs[index]!;
@@ -279,4 +291,38 @@ test('a complete content is not dropped with one that can not be flushed', async
   await expect(staging.finish([complete, singleChunk(item.hash)])).rejects.toMatchObject({ code: 'IO_ERROR' });
   expect([complete, singleChunk(item.hash)].map((id) => staging.complete(id))).toEqual([true, false]);
   expect(readdirSync(tmp())).toEqual([stagedName(complete)]);
+});
+
+test('a content that came twice and could not be flushed once is written anew', async () => {
+  const data = noise(200, 32);
+  const item = { hash: hash('chunk', data), offset: 0, bytes: data.length };
+  const { disk, watch } = fixture.access;
+  let flushes = 0;
+  const makeDurable: DiskAccess['makeDurable'] = (...paths) =>
+    flushes++ === 0 ? Promise.reject(new SamerootError('IO_ERROR', 'not flushed')) : fixture.access.makeDurable(...paths);
+  let dropping!: () => void;
+  const dropped = new Promise<void>((resolve) => (dropping = resolve));
+  let writes = 0;
+  const writeThread: JobCaller = {
+    busy: 0,
+    call: async (name, input, transfer) => {
+      const result = thread.call(name, input, transfer);
+      if (name === 'stageDiscard') dropping();
+      // Written before the first of the two was dropped, and heard of afterwards.
+      if (name === 'stageWhole' && ++writes === 2) await dropped;
+      return result;
+    },
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+  const options = { root: fixture.root, writeThread, clock: fixture.clock, minFreeBytes: 0 };
+  const staging = await Staging.open({ ...options, access: { disk, watch, makeDurable } });
+  const id = singleChunk(item.hash);
+  const first = staging.writeWhole(data.slice(), [item]);
+  const second = staging.writeWhole(data.slice(), [item]);
+  await first;
+  await expect(staging.finish([id])).rejects.toMatchObject({ code: 'IO_ERROR' });
+  await second;
+  expect(await staging.writeWhole(data.slice(), [item])).toEqual([true]);
+  await staging.finish([id]);
+  expect(readFileSync(tmp(nameOf(data)))).toEqual(Buffer.from(data));
 });

@@ -153,6 +153,73 @@ describe('an evicted host', () => {
   }, 120_000);
 });
 
+describe('a member that was away', () => {
+  /** `b` was away when `c` joined through `a`, and is back; `a` is gone. */
+  async function missed(
+    cluster: Cluster,
+    beforeBack: (b: TestNode) => Promise<unknown> = () => Promise.resolve(),
+  ): Promise<[b: TestNode, c: TestNode]> {
+    cluster.write('a', 'shared', 'old');
+    const a = await cluster.start('a');
+    const b = await cluster.join('b', a);
+    await expectSame(a, b);
+    const address = sameAddress(b);
+    await cluster.stop(b);
+    const c = await cluster.join('c', a);
+    await expectSame(a, c);
+    await cluster.stop(a);
+    const back = await cluster.start('b', address);
+    await beforeBack(back);
+    return [back, c];
+  }
+
+  it('lets in those who joined meanwhile, on the word of a member', async () => {
+    await using cluster = new Cluster();
+    const [b, c] = await missed(cluster);
+    cluster.write('c', 'from-c', '1');
+    expect(Object.keys(await expectSame(b, c)).sort()).toEqual(['from-c', 'shared']);
+    expect(b.api.status().peers.map(({ nodeId }) => nodeId)).toContain(c.id);
+  }, 120_000);
+
+  it('does not on the word of one that it has evicted since, but on an invitation; they keep what they have', async () => {
+    await using cluster = new Cluster();
+    const [b, c] = await missed(cluster, async (back) => back.api.evict(back.api.status().peers[0]!.nodeId));
+    const refusal = (): string | undefined => c.api.status().peers.find(({ nodeId }) => nodeId === b.id)?.error?.code;
+    await until(
+      'it is told why',
+      () => refusal() === 'INVITER_EVICTED',
+      () => c.api.status(),
+    );
+    expect(b.api.status().peers).toEqual([]);
+    const address = sameAddress(c);
+    await cluster.stop(c);
+    cluster.write('c', 'from-c', '1');
+    const again = await cluster.join('c', b, address);
+    expect(Object.keys(await expectSame(b, again)).sort()).toEqual(['from-c', 'shared']);
+    expect(again.api.status().returning).toBeUndefined();
+  }, 120_000);
+});
+
+describe('an invitation', () => {
+  it('of a host that was evicted is refused with the reason', async () => {
+    await using cluster = new Cluster();
+    const [a, b, c] = await three(cluster);
+    const { token } = await c.api.invite({ expiresMs: HOUR_MS });
+    await a.api.evict(c.id);
+    await evicted(c);
+    const d = await cluster.start('d', { token, join: [addressOf(c)] });
+    await until(
+      'it is told why',
+      () => codes(d).includes('INVITER_EVICTED'),
+      () => d.api.status(),
+    );
+    expect(connections(c.api.status())).toBe(0);
+    await cluster.stop(d);
+    const joined = await cluster.join('d', b);
+    await expectSame(a, b, joined);
+  }, 120_000);
+});
+
 describe('evict', () => {
   it('names one other member', async () => {
     await using cluster = new Cluster();

@@ -7,6 +7,7 @@ import { realWorld } from '../../src/app/real-world.ts';
 import { SamerootError } from '../../src/base/errors.ts';
 import { utf8 } from '../../src/base/bytes.ts';
 import { silentLog, type LogFields, type World } from '../../src/base/world.ts';
+import { nextBatch } from '../../src/folder/interrupted.ts';
 import { realDisk } from '../../src/folder/real-disk.ts';
 import { forgetRestored, Incarnation, markRolledBack, openReplica, provesRollback } from '../../src/node/incarnation.ts';
 import type { Replica } from '../../src/replica/replica.ts';
@@ -28,7 +29,7 @@ function file(): string {
 }
 
 async function open(store: MemoryStore, log: World['log'] = silentLog): ReturnType<typeof openReplica> {
-  return openReplica({ store, disk: realDisk, dataDir, world: { ...world, log } }, share);
+  return openReplica({ store, disk: realDisk, dataDir, world: { ...world, log } }, share, []);
 }
 
 async function copyOf(store: MemoryStore): Promise<MemoryStore> {
@@ -178,6 +179,31 @@ test('a death while both are written anew costs a new id at most, and is not tak
     const { replica, restored } = await open(store);
     expect([replica.id === ids.at(-1), restored]).toEqual([writes !== 1, false]);
     ids.push(replica.id);
+  }
+});
+
+test('so does any death of the start after it, and what the last batch has noted still counts', async () => {
+  const dying = {
+    ...realDisk,
+    rename: (): never => {
+      throw new SamerootError('CLOSED', 'dead');
+    },
+  };
+  for (const dies of [0, 1, 2, 'at the file'] as const) {
+    const store = new MortalStore();
+    const { name } = nextBatch((await open(store)).replica);
+    store.writesLeft = 1;
+    expect(await codeOf(new Incarnation({ disk: realDisk, dataDir, store, random: world.random }).renew())).toBe('CLOSED');
+    store.writesLeft = dies === 'at the file' ? Number.POSITIVE_INFINITY : dies;
+    const disk = dies === 'at the file' ? dying : realDisk;
+    expect(await codeOf(openReplica({ store, disk, dataDir, world }, share, []))).toBe('CLOSED');
+    store.writesLeft = Number.POSITIVE_INFINITY;
+    const { replica, restored } = await open(store);
+    expect([restored, nextBatch(replica).name], `${dies}`).toEqual([false, name]);
+    rmSync(file());
+    const other = (await open(store)).replica;
+    expect(nextBatch(other).name).toBe(`${other.id} 1`);
+    rmSync(file());
   }
 });
 

@@ -1,76 +1,20 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ByteReader, toHex, utf8 } from '../../src/base/bytes.ts';
+import { toHex, utf8 } from '../../src/base/bytes.ts';
 import { SamerootError } from '../../src/base/errors.ts';
 import { merge, write, type Value } from '../../src/entry/entry.ts';
 import type { Identity } from '../../src/net/identity.ts';
-import { decodeMember, encodeMember, isMemberKey, memberKey, Members } from '../../src/node/members.ts';
+import { decodeMember, encodeMember, isMemberKey, memberKey } from '../../src/node/member-record.ts';
+import { Members } from '../../src/node/members.ts';
 import { Replica } from '../../src/replica/replica.ts';
 import { MemoryStore } from '../../src/store/memory-store.ts';
 import { codeOf } from '../content/code-of.ts';
 import { recordKey, seededRandom, smallShare, TestClock } from '../replica/world.ts';
+import { memberRecord, type RecordParts } from './member-records.ts';
 import { makeIdentity } from './parts.ts';
 
 const [founder, alice, bob, carol, mallory] = [makeIdentity(), makeIdentity(), makeIdentity(), makeIdentity(), makeIdentity()] as const;
 const ABOUT = { name: 'host', address: 'host:1', role: 0, joinedMs: 5 };
-
-interface Parts {
-  /** Whose record it is. */
-  readonly who: Identity;
-  readonly introducer: Identity;
-  /** Named as the introducer, if that is a lie. */
-  readonly claimed?: Identity;
-  readonly describer?: Identity;
-  readonly describerClaimed?: Identity;
-  readonly name?: string;
-  readonly joinedMs?: number;
-  readonly standing?: { readonly evicted: boolean; readonly sinceMs: number; readonly signer: Identity; readonly claimed?: Identity };
-}
-
-/** A record with true signatures of the ones that really sign. */
-function memberRecord({
-  who,
-  introducer,
-  claimed,
-  describer = introducer,
-  describerClaimed,
-  name = 'host',
-  joinedMs = 5,
-  standing,
-}: Parts): Uint8Array {
-  const unsigned = {
-    nodeId: who.nodeId,
-    introduction: {
-      publicKey: who.publicKey,
-      role: 0,
-      joinedMs,
-      signer: (claimed ?? introducer).nodeId,
-      signature: new Uint8Array(64),
-    },
-    description: { name, address: 'host:1', signer: (describerClaimed ?? describer).nodeId, signature: new Uint8Array(64) },
-    standing:
-      standing === undefined
-        ? undefined
-        : {
-            evicted: standing.evicted,
-            sinceMs: standing.sinceMs,
-            signer: (standing.claimed ?? standing.signer).nodeId,
-            signature: new Uint8Array(64),
-          },
-  };
-  const reader = new ByteReader(encodeMember(unsigned));
-  const introduction = reader.sized(4096);
-  reader.raw(64);
-  const description = reader.sized(4096);
-  reader.raw(64);
-  const signed = standing === undefined ? undefined : { ...unsigned.standing!, signature: standing.signer.sign(reader.sized(4096)) };
-  return encodeMember({
-    ...unsigned,
-    introduction: { ...unsigned.introduction, signature: introducer.sign(introduction) },
-    description: { ...unsigned.description, signature: describer.sign(description) },
-    standing: signed,
-  });
-}
 
 async function world(identity: Identity = founder, pins: string[] = []): Promise<{ replica: Replica; members: Members }> {
   const replica = await Replica.create(new MemoryStore(), smallShare(founder.nodeId), new TestClock(), seededRandom(2));
@@ -165,7 +109,7 @@ describe('descriptions', () => {
   it('count when the member or its introducer signed them, and nobody else', async () => {
     const { replica, members } = await world();
     await found(replica);
-    const named = async (parts: Partial<Parts>): Promise<string | undefined> => {
+    const named = async (parts: Partial<RecordParts>): Promise<string | undefined> => {
       await put(replica, memberKey(alice.nodeId), memberRecord({ who: alice, introducer: founder, name: 'alice', ...parts }));
       return members.get(alice.nodeId)?.name;
     };
@@ -246,7 +190,7 @@ describe('introducing', () => {
   });
 });
 
-function evictedBy(signer: Identity, sinceMs = 100): NonNullable<Parts['standing']> {
+function evictedBy(signer: Identity, sinceMs = 100): NonNullable<RecordParts['standing']> {
   return { evicted: true, sinceMs, signer };
 }
 
@@ -358,6 +302,30 @@ describe('an eviction', () => {
       expect(replica.entry(key)!.versions).toHaveLength(1);
       expect(of(founder).get(alice.nodeId)).toMatchObject({ evicted: false, standingMs: 210, name: 'renamed' });
     }
+  });
+
+  it('does not undo what another says of a key that the member introduced as well', async () => {
+    const { replica, of } = await three();
+    const [key, seen] = [memberKey(carol.nodeId), [] as const];
+    const record = (introducer: Identity, joinedMs: number): Value => ({
+      kind: 'record',
+      data: memberRecord({ who: carol, introducer, joinedMs }),
+    });
+    await of(founder).evict(alice.nodeId, 100);
+    for (const latest of [10, 30]) {
+      // Which of the two wins the view does not matter.
+      const late = write(undefined, seen, { replica: 'aa'.repeat(8), sequence: 1 }, { wallMs: latest, counter: 0 }, record(alice, 200));
+      const sound = write(undefined, seen, { replica: 'bb'.repeat(8), sequence: 1 }, { wallMs: 20, counter: 0 }, record(bob, 200));
+      await replica.commit([{ key, next: () => late }]);
+      expect(of(bob).trusts(carol.nodeId)).toBe(false);
+      await replica.commit([{ key, next: () => merge(late, sound) }]);
+      expect(replica.entry(key)!.versions).toHaveLength(2);
+      expect(of(bob).get(carol.nodeId)).toMatchObject({ evicted: false, name: 'host', joinedMs: 200 });
+    }
+    // What is written next keeps the one that counts.
+    await of(carol).describeSelf('carol', 'host:3');
+    expect(replica.entry(key)!.versions).toHaveLength(1);
+    expect(of(bob).get(carol.nodeId)).toMatchObject({ evicted: false, name: 'carol' });
   });
 
   it('leaves alone whom the member had let in before, though the clock of the member was ahead', async () => {

@@ -5,8 +5,7 @@ import { silentLog, type Timers } from '../../src/base/world.ts';
 import { EMPTY_CUT, type StableCut } from '../../src/entry/stable-cut.ts';
 import { Purge, type PurgeLink } from '../../src/node/purge.ts';
 import { Replica } from '../../src/replica/replica.ts';
-import { MemoryStore } from '../../src/store/memory-store.ts';
-import { record, recordKey, seededRandom, smallShare, TestClock, turns } from '../replica/world.ts';
+import { FaultyStore, record, recordKey, seededRandom, smallShare, TestClock, turns } from '../replica/world.ts';
 import { Cluster, converged, expectSame, sameAddress, until, type TestNode } from './cluster.ts';
 
 const [PEER, STRANGER] = ['bb'.repeat(8), 'cc'.repeat(8)] as const;
@@ -49,15 +48,18 @@ class TestTimers implements Timers {
 }
 
 async function world(): Promise<{
+  store: FaultyStore;
   replica: Replica;
   timers: TestTimers;
   links: Map<string, FakeLink>;
   members: { nodeId: string; name: string }[];
   arriving: Set<string>;
   adopted: () => number;
+  learn: (learning: boolean) => void;
   purge: Purge;
 }> {
-  const replica = await Replica.create(new MemoryStore(), smallShare(), new TestClock(), seededRandom(2));
+  const store = new FaultyStore();
+  const replica = await Replica.create(store, smallShare(), new TestClock(), seededRandom(2));
   for (const at of [1, 2, 3]) await replica.write(recordKey(at), record(`${at}`));
   await replica.write(recordKey(2), { kind: 'deleted' });
   const timers = new TestTimers();
@@ -65,17 +67,19 @@ async function world(): Promise<{
   const members: { nodeId: string; name: string }[] = [];
   const arriving = new Set<string>();
   let adopted = 0;
+  let isLearning = false;
   const purge = new Purge({
     replica,
     world: { timers, log: silentLog },
     everyMs: 1_000,
+    isLearning: () => isLearning,
     members: () => members,
     memberEntries: () => 0,
     links: () => links,
     isArriving: (key) => arriving.has(Buffer.from(key).toString()),
     onAdopted: () => adopted++,
   });
-  return { replica, timers, links, members, arriving, adopted: () => adopted, purge };
+  return { store, replica, timers, links, members, arriving, adopted: () => adopted, learn: (learning) => (isLearning = learning), purge };
 }
 
 describe('purging', () => {
@@ -85,6 +89,19 @@ describe('purging', () => {
     timers.tick();
     await turns(5);
     expect([purge.tombstones, replica.entry(recordKey(2)), replica.head.tree.count]).toEqual([0, undefined, 2]);
+  });
+
+  it('waits where a host does not know the members yet: it would take itself for all there are', async () => {
+    const { replica, timers, learn, purge } = await world();
+    learn(true);
+    timers.tick();
+    await turns(5);
+    expect([purge.tombstones, replica.stable]).toEqual([1, EMPTY_CUT]);
+    expect(await purge.now()).toEqual({ purged: 0, left: 1, waitingFor: ['the first host that knows the share'] });
+    learn(false);
+    purge.poke();
+    await turns(5);
+    expect(purge.tombstones).toBe(0);
   });
 
   it('takes no cut while a member is away or elsewhere, nor while another peer is; then from the root that all have', async () => {
@@ -155,6 +172,21 @@ describe('purging', () => {
     expect([replica.stable, adopted(), purge.tombstones]).toEqual([cut, 1, 0]);
     purge.headTold();
     expect(bob.told).toEqual([cut]);
+  });
+
+  it('keeps what it heard as soon as the database takes it: a peer tells its cut once', async () => {
+    const { store, replica, timers, adopted, purge } = await world();
+    const cuts = [4, 3].map((sequence) => ({ sequences: new Map([[replica.id, sequence]]), replicas: new Set([PEER]) }));
+    store.fails = () => true;
+    for (const cut of cuts) purge.heard(cut);
+    await turns(5);
+    timers.late();
+    await turns(5);
+    expect([replica.stable, adopted(), purge.tombstones]).toEqual([EMPTY_CUT, 0, 1]);
+    store.fails = () => false;
+    timers.late();
+    await turns(5);
+    expect([replica.stable, adopted(), purge.tombstones]).toEqual([cuts[0], 1, 0]);
   });
 
   it('comes back at the next turn of the timer to what it had to spare', async () => {

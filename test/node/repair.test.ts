@@ -145,6 +145,33 @@ describe('a lost database', () => {
     await expectSame(a, b, c, d);
   });
 
+  test('is not rebuilt from a host that has just joined through the one that lost it', async () => {
+    await using cluster = new Cluster();
+    cluster.write('a', 'x', 'x 1');
+    cluster.write('a', 'deleted', 'old');
+    let [a, b] = await cluster.pair();
+    await converged(a, b);
+    cluster.write('a', 'x', 'x 2');
+    await converged(a, b);
+    const addresses = { a: sameAddress(a), b: sameAddress(b) };
+    await cluster.stop(b);
+    cluster.write('a', 'x', 'x 3');
+    rmSync(cluster.path('a', 'deleted'));
+    await a.api.scan();
+    await cluster.stop(a);
+    loseDatabase(cluster, 'b');
+    b = await cluster.start('b', { ...REPAIR, ...addresses.b });
+    const c = await cluster.join('c', b);
+    cluster.write('c', 'from-c', 'c');
+    await until('the joiner is heard', () => existsSync(cluster.path('b', 'from-c')) && b.api.status().root === c.api.status().root);
+    expect(b.api.status().returning?.done).toBe(false);
+    a = await cluster.start('a', addresses.a);
+    const files = await expectSame(a, b, c);
+    expect(Object.keys(files).sort()).toEqual(['from-c', 'x']);
+    expect(text(cluster, 'c', 'x')).toBe('x 3');
+    expect(b.api.status().returning?.done).toBe(true);
+  });
+
   test('goes on after an interruption at the next start, whatever was found before', async () => {
     await using cluster = new Cluster();
     cluster.write('a', 'x', 'x 1');

@@ -25,7 +25,7 @@ function partsIn({ unshown = false, showing, sessions = [true] }: Situation): St
 
 test('a host that was in trouble and is in sync by now is told apart: what went wrong is over', () => {
   const parts = partsIn({});
-  parts.problems.add('DISK_FULL', utf8('f/a'), 'no room');
+  parts.problems.add('DISK_FULL', { key: utf8('f/a'), entry: { versions: [], context: new Map() } }, 'no room');
   expect([nodeState(parts), isInSync(parts)]).toEqual(['degraded', true]);
   parts.problems.clear();
   expect(nodeState(parts)).toBe('in-sync');

@@ -48,6 +48,11 @@ const JOIN: MessageOf<'join'> = {
   listenPort: 2,
 };
 
+const INTRODUCTIONS: MessageOf<'introductions'> = {
+  type: 'introductions',
+  items: [{ key: Buffer.from('m/1'), entry: new Uint8Array(3) }],
+};
+
 /** One side of a connection; makes its hello at once or when told. */
 class Party {
   readonly handshake: Handshake;
@@ -62,7 +67,8 @@ class Party {
       remoteId: options.dialed ? LISTENER : DIALER,
       refusalOf: () => undefined,
       admit: () => ({ code: 'NOT_INVITED' }),
-      join: undefined,
+      judge: () => ({ code: 'NOT_INVITED' }),
+      opening: undefined,
       ...options,
     });
   }
@@ -129,12 +135,27 @@ describe('the greeting', () => {
 
   it('of a joiner: proof, then the listener, then the joiner', () => {
     const [dialer, listener] = [
-      dialerOf({}, { join: JOIN }),
+      dialerOf({}, { opening: JOIN }),
       listenerOf({}, { refusalOf: () => ({ code: 'NOT_INVITED' }), admit: () => undefined }),
     ];
     expect(meet(dialer, listener)).toEqual(['>join', '<hello', '>hello']);
     expect(listener.seen.map(({ type }) => type)).toEqual(['joined', 'make-hello', 'send', 'done']);
     expect([dialer.done, listener.done]).toEqual([listener.hello, dialer.hello]);
+  });
+
+  it('of a member that the listener has not heard of: how it became one, then the listener, then the member', () => {
+    const shown: string[] = [];
+    const judge: HandshakeOptions['judge'] = (nodeId, items) => {
+      shown.push(nodeId, ...items.map(({ key }) => Buffer.from(key).toString()));
+      return undefined;
+    };
+    const [dialer, listener] = [
+      dialerOf({}, { opening: INTRODUCTIONS }),
+      listenerOf({}, { refusalOf: () => ({ code: 'NOT_INVITED' }), judge }),
+    ];
+    expect(meet(dialer, listener)).toEqual(['>introductions', '<hello', '>hello']);
+    expect(listener.seen.map(({ type }) => type)).toEqual(['introduced', 'make-hello', 'send', 'done']);
+    expect([shown, dialer.done, listener.done]).toEqual([[DIALER, 'm/1'], listener.hello, dialer.hello]);
   });
 
   it('waits for a side that still reads its folder, which may say hold', () => {
@@ -174,7 +195,13 @@ describe('a stranger', () => {
             messages
               .filter(({ type }) => type === 'hello' || type === 'join')
               .map((message) => ({ ...message, nodeId: DIALER }) as Message),
-            fc.constantFrom<Message>(helloOf(DIALER), JOIN, { type: 'hold' }, helloOf(DIALER, { versionMin: 9, versionMax: 9 })),
+            fc.constantFrom<Message>(
+              helloOf(DIALER),
+              JOIN,
+              INTRODUCTIONS,
+              { type: 'hold' },
+              helloOf(DIALER, { versionMin: 9, versionMax: 9 }),
+            ),
           ),
           { minLength: 1, maxLength: 6 },
         ),
@@ -208,7 +235,7 @@ describe('a stranger', () => {
 
   it('that was evicted comes in with a new invitation', () => {
     const [dialer, listener] = [
-      dialerOf({}, { join: JOIN }),
+      dialerOf({}, { opening: JOIN }),
       listenerOf({}, { refusalOf: () => ({ code: 'EVICTED', sinceMs: 7 }), admit: () => undefined }),
     ];
     meet(dialer, listener);
@@ -223,12 +250,43 @@ describe('a stranger', () => {
 
   it('is refused by the code that the invitation gives', () => {
     const [dialer, listener] = [
-      dialerOf({}, { join: JOIN }),
+      dialerOf({}, { opening: JOIN }),
       listenerOf({}, { refusalOf: () => ({ code: 'NOT_INVITED' }), admit: () => ({ code: 'TOKEN_EXPIRED' }) }),
     ];
     expect(meet(dialer, listener)).toEqual(['>join', '<refuse']);
     expect([dialer.failure, listener.failure]).toEqual(['TOKEN_EXPIRED', 'TOKEN_EXPIRED']);
     expect(dialer.seen.at(-1)).toMatchObject({ type: 'refused', sinceMs: undefined });
+  });
+});
+
+describe('introductions', () => {
+  it('that lead to no member are refused by the code that they are judged by', () => {
+    const [dialer, listener] = [
+      dialerOf({}, { opening: INTRODUCTIONS }),
+      listenerOf({}, { refusalOf: () => ({ code: 'NOT_INVITED' }), judge: () => ({ code: 'INVITER_EVICTED' }) }),
+    ];
+    expect(meet(dialer, listener)).toEqual(['>introductions', '<refuse']);
+    expect([dialer.failure, listener.failure, listener.handshake.admitted]).toEqual(['INVITER_EVICTED', 'INVITER_EVICTED', false]);
+  });
+
+  it('are shown once, by a dialer, over a channel that proves who it is', () => {
+    const judge: HandshakeOptions['judge'] = () => undefined;
+    const twice = listenerOf({}, { judge });
+    for (const message of [INTRODUCTIONS, INTRODUCTIONS]) twice.receive(message);
+    expect(twice.failure).toBe('BAD_MESSAGE');
+    const listening = dialerOf({}, { judge });
+    listening.receive(INTRODUCTIONS);
+    expect(listening.failure).toBe('BAD_MESSAGE');
+    const plain = listenerOf({}, { judge, remoteId: undefined });
+    plain.receive(INTRODUCTIONS);
+    expect(plain.failure).toBe('BAD_MESSAGE');
+  });
+
+  it('do not let another in', () => {
+    const listener = listenerOf({}, { refusalOf: () => ({ code: 'NOT_INVITED' }), judge: () => undefined });
+    listener.receive(INTRODUCTIONS);
+    listener.receive(helloOf('33'.repeat(32)));
+    expect([listener.failure, listener.done]).toEqual(['BAD_MESSAGE', undefined]);
   });
 });
 
@@ -242,11 +300,11 @@ describe('a greeting that does not hold', () => {
     expect(failures(dialerOf({ nodeId: '33'.repeat(32) }), listenerOf())).toEqual(['BAD_MESSAGE', 'BAD_MESSAGE']);
     expect(failures(dialerOf(), listenerOf({ nodeId: '33'.repeat(32) }))).toEqual(['BAD_MESSAGE', 'BAD_MESSAGE']);
     const claims = { ...JOIN, nodeId: '33'.repeat(32) };
-    expect(failures(dialerOf({}, { join: claims }), listenerOf({}, { admit: () => undefined }))).toEqual(['BAD_MESSAGE', 'BAD_MESSAGE']);
+    expect(failures(dialerOf({}, { opening: claims }), listenerOf({}, { admit: () => undefined }))).toEqual(['BAD_MESSAGE', 'BAD_MESSAGE']);
   });
 
   it('another node id than the invitation was used with', () => {
-    const dialer = dialerOf({ nodeId: '33'.repeat(32) }, { remoteId: undefined, join: JOIN });
+    const dialer = dialerOf({ nodeId: '33'.repeat(32) }, { remoteId: undefined, opening: JOIN });
     const listener = listenerOf({}, { remoteId: undefined, admit: () => undefined });
     meet(dialer, listener);
     expect(listener.failure).toBe('BAD_MESSAGE');
@@ -293,7 +351,7 @@ describe('a greeting that does not hold', () => {
     expect(dialer.failure).toBe('BAD_MESSAGE');
     fc.assert(
       fc.property(
-        messages.filter(({ type }) => !['hello', 'join', 'hold', 'refuse'].includes(type)),
+        messages.filter(({ type }) => !['hello', 'join', 'introductions', 'hold', 'refuse'].includes(type)),
         fc.boolean(),
         (message, dialed) => {
           const party = dialed ? dialerOf() : listenerOf();

@@ -73,14 +73,14 @@ describe('a listing', () => {
     expect(asking.listed(part(1, 1))).toBeUndefined();
     asking.start(1, new Uint8Array(32));
     expect(() => asking.listed(part(1, 1))).toThrow(expect.objectContaining({ code: 'BAD_MESSAGE' }));
-    asking.step({ type: 'walk', id: 1, merge: false, root: new Uint8Array(32), ranges: [], wants: [], more: false });
+    asking.step({ type: 'walk', id: 1, merge: false, root: new Uint8Array(32), ranges: [], wants: [], more: false, answers: true });
     expect(asking.listed({ ...part(1, 1), id: 3 })).toBeUndefined();
     expect(() => {
       for (let at = 0; at < 20; at++) asking.listed(part(1, 2 * MIB));
     }).toThrow(expect.objectContaining({ code: 'LIMIT_EXCEEDED' }));
     const many = listingsOf(new Side(new Map(), 5));
     many.start(1, new Uint8Array(32));
-    many.step({ type: 'walk', id: 1, merge: false, root: new Uint8Array(32), ranges: [], wants: [], more: false });
+    many.step({ type: 'walk', id: 1, merge: false, root: new Uint8Array(32), ranges: [], wants: [], more: false, answers: true });
     expect(() => {
       for (let at = 0; at < 100; at++) many.listed(part(2_000, 1));
     }).toThrow(expect.objectContaining({ code: 'LIMIT_EXCEEDED' }));

@@ -2,7 +2,14 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { byteKey, compareBytes, utf8 } from '../../src/base/bytes.ts';
 import { SamerootError } from '../../src/base/errors.ts';
-import { DIGEST_BYTES, MESSAGE_BYTES_MAX, TREE_LEVEL_MAX, WALK_LIST_BYTES_MAX, WALK_MESSAGE_BYTES_GOAL } from '../../src/base/limits.ts';
+import {
+  DIGEST_BYTES,
+  MESSAGE_BYTES_MAX,
+  TREE_LEVEL_MAX,
+  WALK_LIST_BYTES_MAX,
+  WALK_MESSAGE_BYTES_GOAL,
+  WALK_WINDOW_MESSAGES,
+} from '../../src/base/limits.ts';
 import { hash } from '../../src/content/hash.ts';
 import { segments } from '../../src/session/reconcile.ts';
 import type { MessageOf, WalkRange } from '../../src/wire/messages.ts';
@@ -34,15 +41,16 @@ function check(a: Model, b: Model, bits: number): WalkResult {
   checkSides(...sides);
   for (const side of sides) {
     side.guessBits = SKIP_NO_LEVEL;
-    const { messages } = checkSides(...sides);
+    const { hops } = checkSides(...sides);
     // One a level; the entries, what is wanted of them, the end.
-    expect(messages).toBeLessThanOrEqual(Math.max(sides[0].tree.level, sides[1].tree.level) + 3);
+    expect(hops).toBeLessThanOrEqual(Math.max(sides[0].tree.level, sides[1].tree.level) + 3);
   }
   return checkSides(...sides);
 }
 
-function checkSides(a: Side, b: Side): WalkResult {
-  const result = runWalk(a, b);
+function checkSides(a: Side, b: Side, toFirst?: () => boolean): WalkResult {
+  const result = runWalk(a, b, toFirst);
+  expect(result.waitingMax).toBeLessThanOrEqual(WALK_WINDOW_MESSAGES);
   expect(listed(result.fromA)).toEqual(listed(missing(a.model, b.model)));
   expect(listed(result.fromB)).toEqual(listed(missing(b.model, a.model)));
   return result;
@@ -135,6 +143,30 @@ describe('a walk', () => {
   });
 });
 
+describe('the messages of a walk', () => {
+  /** Keys of some 2 KB that share next to nothing: a few hundred fill a message. */
+  const long = (at: number): string =>
+    byteKey(Buffer.concat([utf8(String((at * 7919) % 10_000).padStart(5, '0')), Buffer.alloc(2_000, at % 251)]));
+  const model: Model = new Map(Array.from({ length: 2_500 }, (_, at) => [long(at), utf8(`${at}`)]));
+  const base = new Side(model, 2);
+  base.guessBits = SKIP_NO_LEVEL;
+
+  it('may arrive in any order of the two sides, at whatever pace, and never more wait than the window has', () => {
+    let waitingMax = 0;
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 8 }), fc.boolean(), fc.infiniteStream(fc.boolean()), (every, begins, picks) => {
+        const other = new Side(new Map([...model].map(([key, value], at) => [key, at % every === 0 ? utf8('other') : value])), 2, base);
+        other.guessBits = SKIP_NO_LEVEL;
+        const pick = (): boolean => picks.next().value!;
+        const result = begins ? checkSides(base, other, pick) : checkSides(other, base, pick);
+        waitingMax = Math.max(waitingMax, result.waitingMax);
+      }),
+      { numRuns: 8 },
+    );
+    expect(waitingMax).toBe(WALK_WINDOW_MESSAGES);
+  });
+});
+
 describe('what a walk costs', () => {
   /**
    * A page has 32 entries on average, one that a random key falls into 63; so have the pages above it. An item is its
@@ -145,13 +177,23 @@ describe('what a walk costs', () => {
 
   it('100 scattered differences in 100,000 entries: at most 6 messages and 3 KB a difference', () => {
     const result = checkSides(...scattered(100_000, 100));
-    expect(result.messages).toBeLessThanOrEqual(6);
+    expect(result.hops).toBeLessThanOrEqual(6);
     expect(result.bytes).toBeLessThan(100 * 3_000);
+  });
+
+  it('differences everywhere in 100,000 entries: lists in many messages that do not wait for one another', () => {
+    const [a, b] = scattered(100_000, 20_000);
+    const result = checkSides(a, b);
+    expect(result.messages).toBeGreaterThan(20);
+    expect(result.waitingMax).toBeGreaterThan(5);
+    expect(result.hops).toBeLessThanOrEqual(6);
+    // The list of entries is most of it; what is wanted of it is not.
+    expect(result.bytes).toBeLessThan(100_000 * (ITEM_BYTES + 4));
   });
 
   it('one difference in 100,000 entries: the first list, and one list of pages and of entries', () => {
     const result = checkSides(...scattered(100_000, 1));
-    expect(result.messages).toBeLessThanOrEqual(6);
+    expect(result.hops).toBeLessThanOrEqual(6);
     // The first list skips levels while it is below 32 KiB.
     expect(result.bytes).toBeLessThan(32 * 1_024 + 4 * LIST_ITEMS * ITEM_BYTES);
   });
@@ -283,6 +325,7 @@ describe('a hostile peer', () => {
     ranges: anyRanges,
     wants: fc.uniqueArray(keys, { selector: byteKey, maxLength: 5 }).map((list) => list.sort(compareBytes)),
     more: fc.boolean(),
+    answers: fc.boolean(),
   });
 
   it('gets BAD_MESSAGE or an answer, and never more than one listing of the tree per level', () => {
@@ -291,10 +334,10 @@ describe('a hostile peer', () => {
         const walk = side.walk(begins);
         let items = 0;
         let wanted = 0;
-        const count = (reply: WalkMessage | undefined): void => {
-          items += reply?.ranges.reduce((sum, range) => sum + range.items.length, 0) ?? 0;
+        const count = (replies: readonly WalkMessage[]): void => {
+          for (const { ranges } of replies) items += ranges.reduce((sum, range) => sum + range.items.length, 0);
         };
-        if (begins) count(walk.start());
+        if (begins) count([walk.start()]);
         try {
           for (const message of list) {
             if (walk.complete) break;
@@ -313,7 +356,7 @@ describe('a hostile peer', () => {
     );
   });
 
-  const message = (ranges: WalkRange[], more = true, wants: Uint8Array[] = []): WalkMessage => ({
+  const message = (ranges: WalkRange[], more = true, wants: Uint8Array[] = [], answers = false): WalkMessage => ({
     type: 'walk',
     id: 1,
     merge: true,
@@ -321,6 +364,7 @@ describe('a hostile peer', () => {
     ranges,
     wants,
     more,
+    answers,
   });
   const everything = (level: number, from?: Uint8Array, to?: Uint8Array): WalkRange => ({
     from,
@@ -331,24 +375,23 @@ describe('a hostile peer', () => {
 
   it('can not repeat a message', () => {
     const walk = side.walk(false);
-    expect(walk.step(message([everything(1)]))).toBeDefined();
+    expect(walk.step(message([everything(1)]))).toHaveLength(1);
     expect(() => walk.step(message([everything(1)]))).toThrow(expect.objectContaining({ code: 'BAD_MESSAGE' }));
   });
 
   it('can not name a range that was not listed, a listed one at the same level, or one twice', () => {
     const begun = (): { walk: ReturnType<Side['walk']>; first: WalkRange } => {
       const walk = side.walk(false);
-      const reply = walk.step(message([everything(2)], true))!;
-      const first = reply.ranges[0]!;
+      const [reply] = walk.step(message([everything(2)], true));
+      const first = reply!.ranges[0]!;
       expect(first.level).toBeLessThan(2);
       return { walk, first };
     };
     const refused = (ranges: WalkRange[], wants: Uint8Array[] = []): void =>
-      expect(() => begun().walk.step(message(ranges, true, wants))).toThrow(expect.objectContaining({ code: 'BAD_MESSAGE' }));
+      expect(() => begun().walk.step(message(ranges, true, wants, true))).toThrow(expect.objectContaining({ code: 'BAD_MESSAGE' }));
     const { first } = begun();
     refused([everything(first.level, first.from, first.to)]);
     refused([everything(-1, undefined, utf8('a'))].map((range) => ({ ...range, level: TREE_LEVEL_MAX })));
-    refused([], []);
     if (first.level > -1) refused([everything(-1)], [utf8('wanted')]);
   });
 
@@ -358,13 +401,13 @@ describe('a hostile peer', () => {
     const refusal = expect.objectContaining({ code: 'BAD_MESSAGE' });
     const answered = (more: boolean): ReturnType<Side['walk']> => {
       const walk = side.walk(false);
-      const asked = walk.step(
-        message([{ from, to, level: 2, items: [{ key: from, digest: new Uint8Array(DIGEST_BYTES) }] }], more),
-      )!.ranges;
+      const asked = walk.step(message([{ from, to, level: 2, items: [{ key: from, digest: new Uint8Array(DIGEST_BYTES) }] }], more))[0]!
+        .ranges;
       expect(asked).toMatchObject([{ from, to, level: expect.toSatisfy((level: number) => level >= 0) }]);
       return walk;
     };
-    const named = (start: Uint8Array, end: Uint8Array): WalkMessage => message([{ from: start, to: end, level: -1, items: [] }]);
+    const named = (start: Uint8Array, end: Uint8Array): WalkMessage =>
+      message([{ from: start, to: end, level: -1, items: [] }], false, [], true);
     expect(() => answered(false).step(named(utf8('f/shard-010'), to))).toThrow(refusal);
     expect(() => answered(false).step(named(from, utf8('f/shard-070')))).toThrow(refusal);
     expect(() => answered(false).step(named(utf8('f/shard-070'), utf8('f/shard-080')))).toThrow(refusal);
@@ -374,11 +417,27 @@ describe('a hostile peer', () => {
     expect(answered(false).step(named(from, to))).toBeDefined();
   });
 
+  it('can not answer twice, say nothing unasked, want what it does not answer, or hold back what it has room for', () => {
+    const refusal = expect.objectContaining({ code: 'BAD_MESSAGE' });
+    const begun = (): ReturnType<Side['walk']> => {
+      const walk = side.walk(true);
+      expect(walk.start().answers).toBe(false);
+      return walk;
+    };
+    expect(begun().step(message([], false, [], true))).toEqual([]);
+    const twice = begun();
+    twice.step(message([], false, [], true));
+    expect(() => twice.step(message([], false, [], true))).toThrow(refusal);
+    expect(() => begun().step(message([], false))).toThrow(refusal);
+    expect(() => begun().step(message([everything(-1)], false, [utf8('f/a')]))).toThrow(refusal);
+    expect(() => begun().step(message([], true, [], true))).toThrow(refusal);
+  });
+
   it('can not want what was not listed', () => {
     const walk = side.walk(true);
     const start = walk.start();
     const entriesListed = start.ranges.reduce((sum, range) => sum + (range.level === -1 ? range.items.length : 0), 0);
     const wants = Array.from({ length: entriesListed + 1 }, (_, at) => utf8(String(at).padStart(6, '0')));
-    expect(() => walk.step(message([], false, wants))).toThrow(expect.objectContaining({ code: 'BAD_MESSAGE' }));
+    expect(() => walk.step(message([], false, wants, true))).toThrow(expect.objectContaining({ code: 'BAD_MESSAGE' }));
   });
 });

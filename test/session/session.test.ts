@@ -628,7 +628,7 @@ describe('a session by itself', () => {
       };
       const found: Message = { ...(entries(b.root, b.root) as MessageOf<'entries'>), base: undefined, walk: 1 };
       expect(at({ type: 'start' })).toEqual(['walk']);
-      const answer: Message = { type: 'walk', id: 1, merge: true, root: b.root, ranges: [], wants: [], more: false };
+      const answer: Message = { type: 'walk', id: 1, merge: true, root: b.root, ranges: [], wants: [], more: false, answers: true };
       const sent = sends(session.step(says(answer), world.nowMs)).find((message) => message.type === 'entries')!;
       const grant: Message = { type: 'grant', bytes: entriesBytes(sent) };
       // A stream fails; the walk's own streams are not over.
@@ -645,7 +645,7 @@ describe('a session by itself', () => {
   });
 
   it('refuses what does not belong into a session, or not now', () => {
-    const walk: Message = { type: 'walk', id: 7, merge: true, root: new Uint8Array(32), ranges: [], wants: [], more: false };
+    const walk: Message = { type: 'walk', id: 7, merge: true, root: new Uint8Array(32), ranges: [], wants: [], more: false, answers: true };
     const odd: Message[] = [
       { type: 'hold' },
       { type: 'fetched', id: 1, gone: [] },
@@ -686,6 +686,7 @@ describe('a session by itself', () => {
           ranges: [{ from: undefined, to: undefined, level: -1, items: [] }],
           wants: [],
           more: false,
+          answers: false,
         }),
         0,
       );

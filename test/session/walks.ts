@@ -56,28 +56,61 @@ export const SKIP_NO_LEVEL = -20;
 
 export interface WalkResult {
   readonly messages: number;
+  /** Messages that had to wait for one another: the longest chain of causes. */
+  readonly hops: number;
   readonly bytes: number;
   readonly largestBytes: number;
+  /** Most messages of one side with ranges that were not answered at a time. */
+  readonly waitingMax: number;
   /** What each side finds that the other lacks or has otherwise. */
   readonly fromA: readonly EntryItem[];
   readonly fromB: readonly EntryItem[];
 }
 
-/** `a` begins. Ends when both are complete; throws if one is and the other waits. */
-export function runWalk(a: Side, b: Side): WalkResult {
-  const walks = [a.walk(true), b.walk(false)] as const;
-  let next: MessageOf<'walk'> | undefined = walks[0].start();
-  let [messages, bytes, largestBytes] = [0, 0, 0];
-  for (let at = 1; next !== undefined; at = 1 - at) {
-    const sent: { message: MessageOf<'walk'>; bytes: number } = overWire(next);
-    messages++;
-    bytes += sent.bytes;
-    largestBytes = Math.max(largestBytes, sent.bytes);
-    if (walks[at]!.complete) throw new Error('a message to a walk that is over');
-    next = walks[at]!.step(sent.message);
+/** One side of a walk under way: what is on its way to it, and how far it has come. */
+interface End {
+  readonly walk: Walk;
+  readonly inbox: { message: MessageOf<'walk'>; hop: number }[];
+  hop: number;
+  waiting: number;
+}
+
+/**
+ * `a` begins; the messages of a direction keep their order, `toFirst` tells which side gets its next one where both could.
+ * Ends when both are complete; throws if one is and the other waits.
+ */
+export function runWalk(a: Side, b: Side, toFirst: () => boolean = () => true): WalkResult {
+  const ends: readonly [End, End] = [
+    { walk: a.walk(true), inbox: [], hop: 0, waiting: 0 },
+    { walk: b.walk(false), inbox: [], hop: 0, waiting: 0 },
+  ];
+  let [messages, hops, bytes, largestBytes, waitingMax] = [0, 0, 0, 0, 0];
+  const send = (from: End, to: End, list: readonly MessageOf<'walk'>[]): void => {
+    for (const message of list) {
+      const sent = overWire(message);
+      const hop = from.hop + 1;
+      to.inbox.push({ message: sent.message, hop });
+      messages++;
+      bytes += sent.bytes;
+      hops = Math.max(hops, hop);
+      largestBytes = Math.max(largestBytes, sent.bytes);
+      if (message.ranges.length > 0) waitingMax = Math.max(waitingMax, ++from.waiting);
+    }
+  };
+  const [first, second] = ends;
+  send(first, second, [first.walk.start()]);
+  while (first.inbox.length + second.inbox.length > 0) {
+    const at = second.inbox.length === 0 || (first.inbox.length > 0 && toFirst()) ? first : second;
+    const other = at === first ? second : first;
+    const { message, hop } = at.inbox.shift()!;
+    if (at.walk.complete) throw new Error('a message to a walk that is over');
+    at.hop = Math.max(at.hop, hop);
+    if (message.answers) at.waiting--;
+    send(at, other, at.walk.step(message));
   }
-  if (!walks[0].complete || !walks[1].complete) throw new Error('the walk stopped before it was complete');
-  return { messages, bytes, largestBytes, fromA: [...walks[0].missingThere()], fromB: [...walks[1].missingThere()] };
+  if (!first.walk.complete || !second.walk.complete) throw new Error('the walk stopped before it was complete');
+  const [fromA, fromB] = [[...first.walk.missingThere()], [...second.walk.missingThere()]];
+  return { messages, hops, bytes, largestBytes, waitingMax, fromA, fromB };
 }
 
 /** By definition: what `a` has and `b` lacks or has otherwise, in order. */

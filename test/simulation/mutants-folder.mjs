@@ -144,8 +144,51 @@ export const FOLDER_MUTANTS = [
     file: 'src/folder/place-job.ts',
     breaks: 'what was shown when the host died, and deleted before it ran again, is brought back',
     promise: '8 nothing is resurrected',
-    edits: [{ find: 'const failure = this.#tryToNote(notes);', put: 'const failure = undefined;' }],
+    edits: [
+      {
+        find: 'const failure = failureOf(() => writeNotes(this.#disk, tmp, { batch: name, notes: notes.filter((note) => note !== undefined) }));',
+        put: 'const failure = undefined;',
+      },
+    ],
     laws: ['test/folder/interrupted.test.ts'],
+  },
+  {
+    name: 'change-in-place-not-noted',
+    file: 'src/folder/place-job.ts',
+    breaks: 'a mode that was shown when the host died comes back beside the edit of a user who saw it',
+    promise: '8 nothing is resurrected',
+    edits: [{ find: 'this.#parents.check(path) !== undefined ? undefined', put: 'path.length > 0 ? undefined' }],
+    laws: ['test/folder/interrupted.test.ts'],
+  },
+  {
+    name: 'staging-tidied-first',
+    file: 'src/folder/folder.ts',
+    breaks: 'what was shown when the host died, and deleted before it ran again, is brought back',
+    promise: '8 nothing is resurrected',
+    edits: [
+      { find: 'await recordInterrupted({ root, replica, access, writeThread });', put: '' },
+      {
+        find: 'return new Folder(options, staging);',
+        put: 'await recordInterrupted({ root, replica, access, writeThread }); return new Folder(options, staging);',
+      },
+    ],
+    laws: ['test/folder/killed-twice.test.ts'],
+  },
+  {
+    name: 'copy-not-recognised',
+    file: 'src/folder/ingest-commit.ts',
+    breaks: 'a large conflict copy whose note was lost in a death becomes a file of its own',
+    promise: '8 nothing is resurrected',
+    edits: [{ find: 'if (copy.isShown()) return current;', put: '' }],
+    laws: ['test/folder/killed-twice.test.ts'],
+  },
+  {
+    name: 'trash-not-compared',
+    file: 'src/folder/folder.ts',
+    breaks: 'what a host moved to the trash when it died is found by nobody, and hosts wait for its bytes for ever',
+    promise: '9 all roots become equal',
+    edits: [{ find: 'await this.#trashIndex.run();', put: '' }],
+    laws: ['test/folder/killed-twice.test.ts'],
   },
   {
     name: 'debt-forgotten',
@@ -174,6 +217,14 @@ export const FOLDER_MUTANTS = [
         put: 'await this.#options.access.makeDurable(this.#options.root, [], [STAGING]);',
       },
     ],
+    laws: STAGING_LAWS,
+  },
+  {
+    name: 'gone-counts-as-written',
+    file: 'src/folder/staging.ts',
+    breaks: 'bytes that have gone from staging are never asked for again: their version does not come',
+    promise: '9 all roots become equal',
+    edits: [{ find: 'for (const name of [...whole, ...parts]) this.#forget(name);', put: '' }],
     laws: STAGING_LAWS,
   },
   {

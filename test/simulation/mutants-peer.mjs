@@ -177,6 +177,14 @@ export const PEER_MUTANTS = [
     laws: ['test/node/purge.test.ts'],
   },
   {
+    name: 'cut-lost-to-an-error',
+    file: 'src/node/purge.ts',
+    breaks: 'a cut that could not be written is forgotten: the others have dropped what this host still has, for ever',
+    promise: '9 all roots become equal',
+    edits: [{ find: 'if (!this.#closed) this.#keepAgain', put: 'if (this.#closed) this.#keepAgain' }],
+    laws: ['test/node/purge.test.ts'],
+  },
+  {
     name: 'cut-at-unlike-roots',
     file: 'src/node/purge.ts',
     breaks: 'tombstones go that a connected peer has not seen yet',

@@ -102,13 +102,14 @@ const FIELDS: { readonly [T in MessageType]: readonly Kind[] } = {
   entries: ['hash?', 'hash?', 'id', 'list', 'list'],
   grant: ['id'],
   'walk-request': [],
-  walk: ['walkId', 'flag', 'hash', 'packed', 'packed', 'flag'],
+  walk: ['walkId', 'flag', 'hash', 'packed', 'packed', 'flag', 'flag'],
   listing: ['id', 'list', 'flag'],
   'list-pages': ['id', 'list'],
   'list-pages-reply': ['id', 'list'],
   fetch: ['id32', 'list'],
   fetched: ['id32', 'list'],
   stable: ['upTo131072'],
+  introductions: ['list'],
 };
 
 const NOT_NUMBERS = [null, true, '1', Buffer.of(1), [], {}, -1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, 2 ** 64];
@@ -190,7 +191,7 @@ describe('a field that is not what it should be', () => {
 
 describe('the packed lists of a walk', () => {
   const walk = (ranges: Uint8Array, wants: Uint8Array = Uint8Array.of(0)): unknown =>
-    refusal(control([10, 1, true, Buffer.alloc(32), ranges, wants, false]));
+    refusal(control([10, 1, true, Buffer.alloc(32), ranges, wants, false, false]));
   const key = (writer: ByteWriter, shared: number, rest: string): ByteWriter => writer.varint(shared).sized(utf8(rest));
   const digest = Buffer.alloc(16);
   /** Flags: 1 from, 2 to. */
@@ -447,6 +448,48 @@ describe('chunk frames', () => {
         );
       }),
     );
+  });
+
+  it('are made in place where the chunks are neighbours behind enough room, and have the same bytes', () => {
+    fc.assert(
+      fc.property(chunkLists, fc.nat({ max: 300 }), (lists, roomBytes) => {
+        const total = lists.reduce((sum, { bytes }) => sum + bytes.length, 0);
+        const block = new Uint8Array(roomBytes + total + 9).fill(0xee);
+        let at = roomBytes;
+        const chunks = lists.map((chunk) => {
+          block.set(chunk.bytes, at);
+          const bytes = block.subarray(at, (at += chunk.bytes.length));
+          return { ...chunk, bytes };
+        });
+        const copied = encodeChunks(7, lists);
+        const headBytes = copied.length - total;
+        const encoded = encodeChunks(7, chunks, roomBytes);
+        expect(toHex(encoded)).toBe(toHex(copied));
+        const fits = lists.length > 0 && headBytes <= roomBytes;
+        expect(encoded.buffer === block.buffer).toBe(fits);
+        // Nothing around it is touched.
+        expect(block.subarray(0, fits ? roomBytes - headBytes : roomBytes).every((byte) => byte === 0xee)).toBe(true);
+        expect(block.subarray(at).every((byte) => byte === 0xee)).toBe(true);
+      }),
+    );
+  });
+
+  it('are copied where the chunks are apart, or in another order', () => {
+    const block = new Uint8Array(100).fill(1);
+    for (const [one, two] of [
+      [block.subarray(50, 60), block.subarray(61, 70)],
+      [block.subarray(60, 70), block.subarray(50, 60)],
+      [block.subarray(50, 60), new Uint8Array(100).subarray(60, 70)],
+    ] as const) {
+      const chunks = [
+        { item: 0, chunk: 0, bytes: one },
+        { item: 0, chunk: 1, bytes: two },
+      ];
+      const encoded = encodeChunks(7, chunks, 50);
+      expect(encoded.buffer).not.toBe(block.buffer);
+      expect(toHex(encoded)).toBe(toHex(encodeChunks(7, chunks)));
+    }
+    expect(block.every((byte) => byte === 1)).toBe(true);
   });
 
   it('are refused when cut, longer than their head says, or over a limit', () => {

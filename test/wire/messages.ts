@@ -118,6 +118,7 @@ export const MESSAGE_ARBITRARIES: { readonly [T in MessageType]: fc.Arbitrary<Me
     ranges,
     wants: sortedKeys,
     more: fc.boolean(),
+    answers: fc.boolean(),
   }),
   listing: fc.record({ type: fc.constant('listing'), id: ids, items: entryItems, last: fc.boolean() }),
   'list-pages': fc.record({ type: fc.constant('list-pages'), id: ids, hashes: fc.array(hashes, { maxLength: 20 }) }),
@@ -137,6 +138,7 @@ export const MESSAGE_ARBITRARIES: { readonly [T in MessageType]: fc.Arbitrary<Me
   }),
   fetched: fc.record({ type: fc.constant('fetched'), id: whole(0xffff_ffff), gone: fc.array(whole(4096), { maxLength: 20 }) }),
   stable: fc.record({ type: fc.constant('stable'), cut: upTo(200) }),
+  introductions: fc.record({ type: fc.constant('introductions'), items: entryItems }),
 };
 
 export const MESSAGE_TYPES = Object.keys(MESSAGE_ARBITRARIES) as MessageType[];
@@ -217,8 +219,9 @@ export const SAMPLES: readonly Message[] = [
     ],
     wants: [path('data/aa'), path('data/ab')],
     more: false,
+    answers: true,
   },
-  { type: 'walk', id: 3, merge: false, root: filled(32, 19), ranges: [], wants: [], more: true },
+  { type: 'walk', id: 3, merge: false, root: filled(32, 19), ranges: [], wants: [], more: true, answers: false },
   { type: 'listing', id: 5, items: [{ key: path('x'), entry: filled(9, 24) }], last: true },
   { type: 'list-pages', id: 6, hashes: [filled(32, 25), filled(32, 26)] },
   { type: 'list-pages-reply', id: 6, pages: [filled(40, 27), undefined] },
@@ -232,6 +235,7 @@ export const SAMPLES: readonly Message[] = [
   },
   { type: 'fetched', id: 7, gone: [1] },
   { type: 'stable', cut: filled(12, 30) },
+  { type: 'introductions', items: [{ key: utf8('m/1'), entry: filled(5, 31) }] },
 ];
 
 /** So that byte strings compare, whatever class they have. */
