@@ -10,7 +10,7 @@ import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Level } from 'level';
 
-const dist = pathToFileURL(resolve(process.env.SAMEROOT_DIST ?? new URL('../dist', import.meta.url).pathname));
+const dist = pathToFileURL(resolve(process.env.SAMEROOT_DIST ?? new URL('../dist', import.meta.url).pathname)).href;
 const { build } = await import(`${dist}/tree/build.js`);
 const { edit } = await import(`${dist}/tree/edit.js`);
 const { diff } = await import(`${dist}/tree/diff.js`);

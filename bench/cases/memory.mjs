@@ -63,7 +63,7 @@ async function withFiles(count, { workspace, figures, detail }) {
 }
 
 /** A fresh process that has read its folder, idle for a while; then after a collection. */
-async function measureIdle(space, folder) {
+export async function measureIdle(space, folder) {
   const node = await space.startNode(folder);
   const readyMs = await node.scan();
   const startSeconds = (readyMs - node.startedMs) / 1000;

@@ -14,7 +14,7 @@ export const bench = {
   runs: 1,
   async measure(context) {
     const { size, figures, detail } = context;
-    const rooms = await load();
+    const loaded = await loadTrees();
     for (const [count, differences] of size(
       [
         [1_000_000, 100],
@@ -25,7 +25,7 @@ export const bench = {
       [[20_000, 100]],
     )) {
       const floors = count === 1_000_000 && differences === 100;
-      const result = compare(rooms, count, differences);
+      const result = compareTrees(loaded, count, differences);
       const of = `${differences.toLocaleString('en-US')} in ${count.toLocaleString('en-US')}`;
       figures.add(`round trips, ${of}`, '', result.roundTrips, { better: 'lower', ...(floors ? { floor: 3 } : {}) });
       figures.add(`walk and entries, ${of}`, 'KB', result.bytes / 1000, { better: 'lower', ...(floors ? { floor: 600 } : {}) });
@@ -36,7 +36,8 @@ export const bench = {
   },
 };
 
-async function load() {
+/** The modules of the trees, and the last tree that was built. */
+export async function loadTrees() {
   const names = [
     'tree/build.js',
     'tree/edit.js',
@@ -80,29 +81,34 @@ function baseTree({ rooms, trees }, count) {
   const entries = function* () {
     for (let at = 0; at < count; at++) yield { key: keyAt(at), value: entryAt(rooms.encodeEntry, at, '0101010101010101', at + 1) };
   };
-  const made = { ranker, pages, tree: rooms.build(entries(), ranker, pages) };
+  const since = performance.now();
+  const tree = rooms.build(entries(), ranker, pages);
+  const made = { ranker, pages, tree, buildSeconds: (performance.now() - since) / 1000 };
   trees.clear();
   trees.set(count, made);
   return made;
 }
 
 /** Half of the differences are newer on one side, half on the other. */
-function compare(loaded, count, differences) {
+export function compareTrees(loaded, count, differences) {
   const { rooms } = loaded;
-  const { ranker, pages, tree } = baseTree(loaded, count);
+  const { ranker, pages, tree, buildSeconds } = baseTree(loaded, count);
   const random = randomOf(6);
   const chosen = new Set();
   while (chosen.size < differences) chosen.add(Math.floor(random() * count));
   const sorted = [...chosen].sort((a, b) => a - b);
+  let editSeconds = 0;
   const sides = [0, 1].map((side) => {
     const replica = side === 0 ? '0202020202020202' : '0303030303030303';
     const changes = sorted
       .filter((_, index) => index % 2 === side)
       .map((at) => ({ key: keyAt(at), value: entryAt(rooms.encodeEntry, at, replica, 1) }));
+    const since = performance.now();
     const own = rooms.edit(new rooms.PageReader(pages), tree, changes, ranker, pages);
+    editSeconds += (performance.now() - since) / 1000;
     return { tree: own, root: rooms.rootHash(own, Buffer.alloc(32, 9)) };
   });
-  return exchange(rooms, pages, sides, differences);
+  return { buildSeconds, editSeconds, ...exchange(rooms, pages, sides, differences) };
 }
 
 function exchange(rooms, pages, sides, differences) {
@@ -111,14 +117,24 @@ function exchange(rooms, pages, sides, differences) {
     ({ tree, root }) => new rooms.Walk({ id: 1, merge: true, reader: new rooms.PageReader(pages), tree, root, rankBits: 5 }),
   );
   const messageBytes = [];
+  /** Messages under way, in the order in which they were sent; each is one hop after the latest that its sender had got. */
+  const underWay = [];
+  const hops = [0, 0];
+  const send = (from, messages) => {
+    for (const message of messages) {
+      const encoded = rooms.encodeMessage(message);
+      messageBytes.push(encoded.length);
+      underWay.push({ to: 1 - from, encoded, hop: hops[from] + 1 });
+    }
+  };
   /** The hop in which a side's entries travel: the one after the message that told it all, or of its last answer. */
   let lastHop = 0;
-  let message = walks[0].start();
-  for (let to = 1; message !== undefined; to = 1 - to) {
-    const encoded = rooms.encodeMessage(message);
-    messageBytes.push(encoded.length);
-    message = walks[to].step(rooms.decodeMessage(encoded));
-    if (walks[to].complete) lastHop = messageBytes.length + 1;
+  send(0, [walks[0].start()]);
+  for (let next = underWay.shift(); next !== undefined; next = underWay.shift()) {
+    const { to, encoded, hop } = next;
+    hops[to] = Math.max(hops[to], hop);
+    send(to, walks[to].step(rooms.decodeMessage(encoded)));
+    if (walks[to].complete) lastHop = Math.max(lastHop, hops[to] + 1);
   }
   if (!walks.every(({ complete }) => complete)) throw new Error('the walk did not end on both sides');
   const entries = walks.map((walk) => entryMessages(rooms, walk));

@@ -1,11 +1,8 @@
-/**
- * One node in one process: what a second host would be. The parent sends `{ id, name, input }`, this process answers
- * `{ id, output, atMs }` or `{ id, error }`. `atMs` is the monotonic clock of the machine, which all processes share, so
- * that a moment seen here and one seen there can be subtracted. It ends when its parent does.
- */
+/** One node in one process: what a second host would be. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { getHeapStatistics } from 'node:v8';
 import { distUrl, nowMs } from './common.mjs';
+import { serveCommands } from './worker-commands.mjs';
 
 const MESSAGES_KEPT = 200;
 const log = [];
@@ -151,6 +148,21 @@ const commands = {
         resolve({ rootMs });
       });
     }),
+  /** Resolves when the one peer was lost, is back, and both are in sync for all that this node knows. */
+  untilMetAgain: () =>
+    new Promise((resolve) => {
+      let lost = false;
+      let connected = false;
+      const stop = node.onChange((event) => {
+        if (event.type === 'peer') {
+          lost ||= !event.connected;
+          connected = event.connected;
+        }
+        if (!lost || !connected || node.status().state !== 'in-sync') return;
+        stop();
+        resolve({ inSyncMs: nowMs() });
+      });
+    }),
   invite: () => node.invite({ expiresMs: 3_600_000 }),
   putRecords,
   memory({ gc }) {
@@ -165,19 +177,6 @@ const commands = {
       wireBytes: channel.wireSentBytes + channel.wireReceivedBytes,
       ...note,
     })),
-  /** The reply is sent before the process ends. */
-  exit() {
-    setImmediate(() => process.disconnect());
-  },
 };
 
-process.on('message', ({ id, name, input }) => {
-  Promise.resolve()
-    .then(() => commands[name](input))
-    .then(
-      (output) => process.send({ id, output, atMs: nowMs() }),
-      (error) => process.send({ id, error: { message: String(error?.message ?? error), code: error?.code, stack: error?.stack } }),
-    );
-});
-// A profile is written by an ordinary exit only; a parent that is gone ends us too.
-process.on('disconnect', () => process.exit(0));
+serveCommands(commands);

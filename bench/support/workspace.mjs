@@ -1,42 +1,55 @@
 /**
- * A temporary folder and the node processes that live in it. Whatever happens, `close` ends the processes that were
- * started here (no others) and removes the folder.
+ * A temporary folder and the processes that live in it: nodes, and programs of others that are handed over to `adopt`.
+ * Whatever happens, `close` ends the processes that were started here (no others) and removes the folder.
  */
-import { fork } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MB, nowMs, sleep } from './common.mjs';
+import { WorkerProcess } from './worker-process.mjs';
 
 const PROCESS = fileURLToPath(new URL('./node-process.mjs', import.meta.url));
-const END_MS_MAX = 60_000;
 /** On top of what a case asks for: database logs, staging, the floor under which a node stops writing. */
 const SPARE_BYTES = 2_000 * MB;
 
 const open = new Set();
 
-/** Nothing may be left behind when the bench is interrupted. */
+/** Nothing may be left behind, when the bench is over or interrupted. */
 export function closeAllNow() {
   for (const workspace of open) workspace.closeNow();
 }
 
-export class Workspace {
-  #nodes = new Set();
-  #profile;
+/**
+ * The folder for workspaces, if its disk has room for this much.
+ * @throws {Error} which says how much is missing and what to do
+ */
+export function requireFreeBytes(bytes) {
+  const parent = process.env.SAMEROOT_BENCH_DIR ?? tmpdir();
+  const { bavail, bsize } = statfsSync(parent);
+  const free = bavail * bsize;
+  if (free < bytes + SPARE_BYTES) {
+    const text = (amount) => `${Math.ceil(amount / MB)} MB`;
+    const told = `${parent} has ${text(free)} free and this bench needs ${text(bytes + SPARE_BYTES)}: set SAMEROOT_BENCH_DIR to a larger disk`;
+    throw Object.assign(new Error(told), { code: 'ENOSPC' });
+  }
+  return parent;
+}
 
-  constructor({ bytes, profile }) {
-    const parent = process.env.SAMEROOT_BENCH_DIR ?? tmpdir();
-    const { bavail, bsize } = statfsSync(parent);
-    const free = bavail * bsize;
-    if (free < bytes + SPARE_BYTES) {
-      const text = (amount) => `${Math.ceil(amount / MB)} MB`;
-      throw new Error(
-        `${parent} has ${text(free)} free and this bench needs ${text(bytes + SPARE_BYTES)}: set SAMEROOT_BENCH_DIR to a larger disk`,
-      );
-    }
-    this.folder = mkdtempSync(join(parent, 'sameroot-bench-'));
+export class Workspace {
+  #processes = new Set();
+  #profile;
+  #keep;
+  #numbers = 0;
+
+  /**
+   * @param {{ bytes: number, profile?: string | undefined, keep?: boolean }} options `keep`: the folder stays when the
+   *   workspace is closed; its processes end all the same
+   */
+  constructor({ bytes, profile, keep = false }) {
+    this.folder = mkdtempSync(join(requireFreeBytes(bytes), 'sameroot-bench-'));
     this.#profile = profile;
+    this.#keep = keep;
     open.add(this);
   }
 
@@ -50,9 +63,16 @@ export class Workspace {
   /** A process with the code loaded and no node in it yet. */
   async spawn({ trace = false } = {}) {
     const node = new NodeProcess(this.#profile);
-    this.#nodes.add(node);
+    this.adopt(node);
     await node.call('load', { trace });
     return node;
+  }
+
+  /** A process that serves the commands of a module. */
+  spawnWorker(module, execArgv) {
+    const worker = new WorkerProcess(module, execArgv);
+    this.adopt(worker);
+    return worker;
   }
 
   /** A node on `folder`; `join` is an invite, or the address of a node that it knows already. */
@@ -62,57 +82,52 @@ export class Workspace {
     return node;
   }
 
+  /** Something with `end()` and `kill()`, which ends with this workspace. */
+  adopt(child) {
+    this.#processes.add(child);
+  }
+
+  /** It has ended by itself. */
+  release(child) {
+    this.#processes.delete(child);
+  }
+
+  /** Numbers what would have the same name otherwise. */
+  nextNumber() {
+    return ++this.#numbers;
+  }
+
   async close() {
-    await Promise.all([...this.#nodes].map((node) => node.end()));
+    await this.end();
     this.#remove();
   }
 
+  /** The processes only; the folder goes with `closeAllNow`. */
+  async end() {
+    await Promise.all([...this.#processes].map((child) => child.end()));
+    this.#processes.clear();
+  }
+
   closeNow() {
-    for (const node of this.#nodes) node.kill();
+    for (const child of this.#processes) child.kill();
     this.#remove();
   }
 
   #remove() {
     open.delete(this);
+    if (this.#keep) return;
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
   }
 }
 
-export class NodeProcess {
-  #child;
-  #exited;
-  #waiting = new Map();
-  #nextId = 1;
+export class NodeProcess extends WorkerProcess {
   #started = false;
   /** When `openNode` was called, on the clock of `nowMs`. */
   startedMs = 0;
 
   constructor(profile) {
-    const execArgv = ['--expose-gc', '--no-warnings'];
-    if (profile !== undefined) execArgv.push('--cpu-prof', `--cpu-prof-dir=${profile}`);
-    this.#child = fork(PROCESS, [], { execArgv, serialization: 'advanced', stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
-    this.#exited = new Promise((resolve) => this.#child.once('exit', resolve));
-    this.#child.on('message', (reply) => this.#settle(reply));
-    void this.#exited.then((code) => this.#fail(new Error(`a node process ended with ${code}`)));
-  }
-
-  get pid() {
-    return this.#child.pid;
-  }
-
-  /** The output of a command; `callAt` also tells when it was done there. */
-  async call(name, input = {}) {
-    return (await this.callAt(name, input)).output;
-  }
-
-  callAt(name, input = {}) {
-    return new Promise((resolve, reject) => {
-      const id = this.#nextId++;
-      this.#waiting.set(id, { name, resolve, reject });
-      this.#child.send({ id, name, input }, (error) => {
-        if (error !== null && this.#waiting.delete(id)) reject(error);
-      });
-    });
+    const profiled = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
+    super(PROCESS, ['--expose-gc', '--no-warnings', ...profiled]);
   }
 
   async start(folder, options = {}) {
@@ -176,34 +191,8 @@ export class NodeProcess {
     figures.add(`CPU of the ${side}, other threads`, 's', others, { better: 'lower' });
   }
 
-  /** Stops the node and its process in the ordinary way. */
-  async end() {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
-    const timer = setTimeout(() => this.kill(), END_MS_MAX);
-    try {
-      if (this.#started) await this.call('stop');
-      await this.call('exit');
-      await this.#exited;
-    } catch {
-      this.kill();
-    }
-    clearTimeout(timer);
-  }
-
-  kill() {
-    if (this.#child.exitCode === null && this.#child.signalCode === null) this.#child.kill('SIGKILL');
-  }
-
-  #settle({ id, output, atMs, error }) {
-    const waiting = this.#waiting.get(id);
-    this.#waiting.delete(id);
-    if (error === undefined) waiting?.resolve({ output, atMs });
-    else waiting?.reject(Object.assign(new Error(`${waiting.name}: ${error.message}`), { code: error.code, remote: error.stack }));
-  }
-
-  #fail(error) {
-    for (const { reject } of this.#waiting.values()) reject(error);
-    this.#waiting.clear();
+  async beforeEnd() {
+    if (this.#started) await this.call('stop');
   }
 }
 

@@ -21,6 +21,8 @@ export interface StartedNode {
 export async function program(args: readonly string[], options: { readonly stdin?: string; readonly cwd?: string } = {}): Promise<Run> {
   const child = spawn(process.execPath, [PROGRAM, ...args], { cwd: options.cwd, stdio: 'pipe' });
   started.add(child);
+  // One that ends before it reads closes its side.
+  child.stdin.on('error', () => undefined);
   child.stdin.end(options.stdin ?? '');
   const exit = once(child, 'close');
   const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), exit]);

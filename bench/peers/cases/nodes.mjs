@@ -1,0 +1,61 @@
+/**
+ * One host has the data, the others have nothing and join at the same moment. In a swarm each knows of all and takes what
+ * it lacks from whoever has it; in a star the others know the source alone, which then sends everything to each.
+ */
+import { join } from 'node:path';
+import { MIB } from '../../support/common.mjs';
+import { requireSameFolders, writeRandomFile } from '../../support/data.mjs';
+import { quiet } from '../../support/workspace.mjs';
+
+const FILES = 8;
+
+function parts({ quick }) {
+  const bytes = quick ? 16 * MIB : 256 * MIB;
+  return (quick ? [2, 4] : [2, 4, 8]).flatMap((nodes) =>
+    // Two are both.
+    (nodes === 2 ? ['pair'] : ['swarm', 'star']).map((shape) => ({ label: `${nodes} nodes, ${shape}`, nodes, shape, bytes })),
+  );
+}
+
+export const cases = [
+  {
+    name: 'nodes',
+    about: 'data of one host to all others, which join at the same moment, until all have it',
+    metrics: {
+      seconds: { title: 'time until all have it', unit: 's' },
+      busiestTimes: { title: 'sent by the busiest, by the size of the data', unit: 'times' },
+      allTimes: { title: 'sent by all, by the size of the data', unit: 'times' },
+    },
+    figures: ['seconds', 'busiestTimes'],
+    parts,
+    diskBytes: ({ nodes, bytes }) => bytes * (nodes + 1),
+    async open({ part, space }) {
+      const folder = space.makeFolder('source');
+      for (let index = 0; index < FILES; index++) writeRandomFile(join(folder, `part-${index}.bin`), part.bytes / FILES, 50 + index);
+      const source = await space.startNode(folder, { insecure: true });
+      await source.scan();
+      const targets = [];
+      for (let index = 1; index < part.nodes; index++)
+        targets.push({ node: await space.spawn(), folder: space.makeFolder(`target-${index}`) });
+      return { source, folder, targets };
+    },
+    async turn({ source, folder, targets }, { part }) {
+      const options = { ...(await source.invitation({ insecure: true })), advertise: part.shape !== 'star' };
+      const confirmed = source.waitForPeers(targets.length);
+      confirmed.catch(() => undefined);
+      await Promise.all(targets.map((target) => target.node.start(target.folder, options)));
+      const { atMs } = await confirmed;
+      const startedMs = Math.min(...targets.map(({ node }) => node.startedMs));
+      const nodes = [source, ...targets.map(({ node }) => node)];
+      await quiet(nodes);
+      for (const target of targets) requireSameFolders(folder, target.folder);
+      const sent = await Promise.all(nodes.map((node) => node.sentBytes()));
+      return {
+        seconds: (atMs - startedMs) / 1000,
+        busiestTimes: Math.max(...sent) / part.bytes,
+        allTimes: sent.reduce((sum, one) => sum + one, 0) / part.bytes,
+      };
+    },
+    goals: [],
+  },
+];
