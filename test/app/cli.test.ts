@@ -42,7 +42,9 @@ describe('help', () => {
   it('lists the verbs that are there', async () => {
     const { code, out } = await run('--help');
     expect(code).toBe(0);
-    const names = 'start sync status wait diff peers conflicts why trash invite evict gc deletes ls put get rm repair bench simulate'.split(' ');
+    const names = 'start sync status wait diff peers conflicts why trash invite evict gc deletes ls put get rm repair bench simulate'.split(
+      ' ',
+    );
     expect(VERBS.map((verb) => verb.name).sort()).toEqual([...names].sort());
     for (const name of names) expect(out).toMatch(new RegExp(`^  ${name} `, 'm'));
   });
