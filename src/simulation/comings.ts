@@ -38,11 +38,14 @@ export class Comings {
     return true;
   }
 
-  /** Only where there is somebody to come back to: where nobody knows the share, a person has to say so. */
+  /**
+   * Only where there is somebody to come back to, and nobody who has just joined waits to hear who the members are: where no host
+   * knows, a person has to say so (`repair --alone`).
+   */
   loseDatabase(host: SimHost, downMs: number): boolean {
     if (host.neverJoined || host.evicted || host.returning !== undefined) return false;
     const others = this.#stage.hosts.filter((other) => other !== host && !other.evicted && other.returning === undefined);
-    if (!others.some((other) => isReady(other) && this.#stage.checks.knowsShare(other))) return false;
+    if (!others.some(isReady) || !others.every((other) => this.#stage.checks.knowsShare(other))) return false;
     return this.startAnew(host, () => {
       host.loseDatabase(downMs, { unknown: 'keep', alone: false });
       return true;
