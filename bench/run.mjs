@@ -91,6 +91,7 @@ for (const [signal, code] of Object.entries({ SIGINT: 130, SIGTERM: 143, SIGHUP:
 }
 try {
   process.exitCode = await main();
+  closeAllNow();
 } catch (error) {
   closeAllNow();
   const asked = error instanceof RangeError || error.code?.startsWith('ERR_PARSE_ARGS');
