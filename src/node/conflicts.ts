@@ -38,7 +38,7 @@ export class Conflicts {
     this.#replica = replica;
     this.#timers = timers;
     this.#stop = replica.onCommit((commit) => {
-      for (const { key } of commit.keys) this.#look(key, replica.entry(key));
+      for (const { key, entry } of commit.keys) this.#look(key, entry);
     });
     void this.#count();
   }

@@ -83,7 +83,8 @@ export class Members {
     this.#refresh();
     replica.onCommit((commit) => {
       const changed = commit.keys.filter(({ key }) => isMemberKey(key));
-      for (const { key } of changed) this.#take(key, replica.entry(key));
+      // As the commit tells it: the database may not be readable just now, and there is no second time.
+      for (const { key, entry } of changed) this.#take(key, entry);
       if (changed.length > 0) this.#refresh();
     });
   }

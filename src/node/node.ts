@@ -302,15 +302,23 @@ class RunningNode implements NodeApi {
     if (local.length > 0) this.#localChange = true;
     // A local write can change what else is to be shown: a deleted winner uncovers its conflict copy.
     // And where winner and copy were deleted together, nothing is left to show, but a todo row stands: it goes the same way.
-    const isTodo = (key: Uint8Array): boolean => this.#store.get(keyspace.pendingKey(key)) !== undefined;
     const uncovered = local
-      .filter(({ key, entry }) => entry !== undefined && (entry.versions.length > 1 || (isTombstone(entry) && isTodo(key))))
+      .filter(({ key, entry }) => entry !== undefined && (entry.versions.length > 1 || (isTombstone(entry) && this.#mayBeTodo(key))))
       .map(({ key }) => key);
     if (uncovered.length > 0) {
       landing.project(uncovered).catch((error: unknown) => this.#log.warn('paths can not be shown', { error: String(error) }));
     }
     if (!intake.landing) this.#announce();
     if (commit.keys.some(({ key }) => isMemberKey(key))) this.#meetMembers();
+  }
+
+  /** To show it once more does no harm where the database can not be read just now. */
+  #mayBeTodo(key: Uint8Array): boolean {
+    try {
+      return this.#store.get(keyspace.pendingKey(key)) !== undefined;
+    } catch {
+      return true;
+    }
   }
 
   /** Stays connected with all members, and tells them our own address once we are one. */

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { toHex, utf8 } from '../../src/base/bytes.ts';
 import { SamerootError } from '../../src/base/errors.ts';
 import { merge, write, type Value } from '../../src/entry/entry.ts';
@@ -61,6 +61,20 @@ describe('the chain of introductions', () => {
       }),
       { numRuns: 40 },
     );
+  });
+
+  it('follows each commit by what it tells: the database may not be readable just then', async () => {
+    const { replica } = await world();
+    const entry = vi.spyOn(replica, 'entry');
+    // Before the list hears of the commit.
+    replica.onCommit(() => {
+      entry.mockImplementation(() => {
+        throw new SamerootError('IO_ERROR', 'the database cannot be read');
+      });
+    });
+    const members = new Members(replica, founder, []);
+    await found(replica);
+    expect(ids(members)).toEqual([founder.nodeId]);
   });
 
   it('begins with the founder of the share and nobody else', async () => {
