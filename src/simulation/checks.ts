@@ -9,6 +9,7 @@ import { messageOf } from '../base/errors.ts';
 import { decodeEntry, weighEntry } from '../entry/entry-codec.ts';
 import { compareDots, contains, covers, EMPTY_CONTEXT, type Entry, type Version } from '../entry/entry.ts';
 import { isLive } from '../entry/view.ts';
+import { getPlaced } from '../folder/placed.ts';
 import { isNewcomer } from '../node/newcomer.ts';
 import { Replica } from '../replica/replica.ts';
 import { PREFIX, prefixRange } from '../store/keyspace.ts';
@@ -21,6 +22,7 @@ import { walk } from '../tree/walk.ts';
 import { ownerOf, type Model } from './model.ts';
 import { SHARED_FOLDER, type Death, type SimHost } from './sim-host.ts';
 import type { Trace } from './trace.ts';
+import type { SimFile } from './user-files.ts';
 import { numberOf, type SharedItem, type Users } from './users.ts';
 
 export interface Violation {
@@ -262,6 +264,12 @@ export class Checks {
   /** False of one that has joined and has not heard yet what the share holds. */
   knowsShare(host: SimHost): boolean {
     return !isNewcomer(viewOf(host.database.snapshot().rows));
+  }
+
+  /** Its row says of this path what lies there. */
+  hasRead(host: SimHost, path: string, { bytes, mtimeMs }: SimFile): boolean {
+    const stat = getPlaced(viewOf(host.database.snapshot().rows), path)?.stat;
+    return stat?.bytes === bytes.length && stat.mtimeMs === mtimeMs;
   }
 
   replicaOf(host: SimHost): Replica | undefined {

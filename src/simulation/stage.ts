@@ -41,6 +41,7 @@ export class Stage {
     this.users = new Users(this.model, this.random.fork('users'), this.trace);
     this.checks = new Checks(this.model, this.users, this.trace);
     this.users.onTorn = (host, path, what) => this.checks.report('torn', `host ${host.index}: ${path} holds ${what}`);
+    this.users.hasRead = (host, path, file) => this.checks.hasRead(host, path, file);
     this.users.othersHold = (host, value) =>
       this.hosts.some(
         (other) => other !== host && this.users.items(other).some(({ file }) => this.users.valueOf(other, file).value === value),

@@ -212,6 +212,8 @@ export class Users {
   #flip(host: SimHost, path: string): boolean {
     const there = this.#look(host, path);
     if (there === undefined || there === 'folder' || there.file.kind !== 'file' || !this.othersHold(host, there.value)) return false;
+    // What was put there just now has not been read yet: bytes that rot before that pass for what the user put there.
+    if (!this.hasRead(host, path, there.file)) return false;
     if (host.evicted || host.returning !== undefined) return false;
     if (!host.disk.flipBit(full(path), this.#random)) return false;
     const { bytes } = host.files.get(full(path))!;
@@ -222,6 +224,9 @@ export class Users {
 
   /** Set by the simulation: does another disk hold this value? */
   othersHold: (host: SimHost, value: string) => boolean = () => false;
+
+  /** Set by the simulation: has the node read this file at this path? */
+  hasRead: (host: SimHost, path: string, file: SimFile) => boolean = () => false;
 
   /** What is there for a user to see; `folder` where it is one. */
   #look(host: SimHost, path: string): { file: SimFile; value: string; shown: ModelVersion } | 'folder' | undefined {
@@ -311,6 +316,8 @@ export class Users {
       seen.filter((found) => found !== undefined),
     );
     version.certain = false;
+    // Also where its host dies before it answers.
+    if (before === undefined) this.#model.wasBlind(version);
     this.#trace.tell(
       host.index,
       'user',
