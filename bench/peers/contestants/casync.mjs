@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { workSeconds } from '../../support/report.mjs';
 import { missingProgram, programVersion } from '../support/programs.mjs';
 import { runProgram } from '../support/service.mjs';
+import { FOLDER_CASES } from '../support/folder-case.mjs';
 
 const SERVER = fileURLToPath(new URL('../workers/http-server.mjs', import.meta.url));
 /** What the other peers keep too. */
@@ -44,17 +45,7 @@ export const contestants = [
     program: 'casync',
     version: () => programVersion('casync', ['--version']),
     missing: () => missingProgram('casync'),
-    cases: [
-      'first-sync-large',
-      'first-sync-small',
-      'data-set',
-      'insert-head',
-      'overwrites',
-      'rename-folder',
-      'copy-folder',
-      'unchanged',
-      'index',
-    ],
+    cases: [...FOLDER_CASES, 'index'],
     open,
     /** Its store is written too: it has no index apart from that. */
     async index({ space, source }) {

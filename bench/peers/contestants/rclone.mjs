@@ -7,6 +7,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { missingProgram, programVersion } from '../support/programs.mjs';
 import { freePort, listens, runProgram, Service } from '../support/service.mjs';
+import { FOLDER_CASES } from '../support/folder-case.mjs';
 
 const USER = 'bench';
 const PARAMETERS = ['--transfers', '4', '--checkers', '8', '--create-empty-src-dirs'];
@@ -36,7 +37,7 @@ export const contestants = [
     program: 'rclone',
     version: () => programVersion('rclone', ['version']),
     missing: () => missingProgram('rclone'),
-    cases: ['first-sync-large', 'first-sync-small', 'data-set', 'insert-head', 'overwrites', 'rename-folder', 'copy-folder', 'unchanged'],
+    cases: FOLDER_CASES,
     open,
   },
 ];

@@ -6,6 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { missingProgram, programVersion } from '../support/programs.mjs';
 import { freePort, listens, runProgram, Service } from '../support/service.mjs';
+import { FOLDER_CASES } from '../support/folder-case.mjs';
 
 const PARAMETERS = ['-a', '--delete', '--stats', '--no-human-readable'];
 
@@ -35,7 +36,7 @@ const common = {
   program: 'rsync',
   version: () => programVersion('rsync', ['--version']),
   missing: () => missingProgram('rsync'),
-  cases: ['first-sync-large', 'first-sync-small', 'data-set', 'insert-head', 'overwrites', 'rename-folder', 'copy-folder', 'unchanged'],
+  cases: FOLDER_CASES,
 };
 
 export const contestants = [

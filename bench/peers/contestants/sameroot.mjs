@@ -5,19 +5,9 @@ import { machine } from '../../support/report.mjs';
 import { countHops, pairChannels } from '../../support/trace.mjs';
 import { quiet } from '../../support/workspace.mjs';
 import { Relay } from '../support/relay.mjs';
+import { FOLDER_CASES } from '../support/folder-case.mjs';
 
 const WALK = fileURLToPath(new URL('../workers/walk.mjs', import.meta.url));
-const FOLDER_CASES = [
-  'first-sync-large',
-  'first-sync-small',
-  'data-set',
-  'insert-head',
-  'overwrites',
-  'rename-folder',
-  'copy-folder',
-  'unchanged',
-  'live-change',
-];
 
 /**
  * The source runs and has indexed; the target is a process with the code loaded that has no node in it yet. `relayed`:
@@ -97,7 +87,7 @@ export const contestants = [
     about: 'plain text (--insecure)',
     version,
     missing: () => undefined,
-    cases: [...FOLDER_CASES, 'differences', 'index', 'memory', 'nodes'],
+    cases: [...FOLDER_CASES, 'live-change', 'differences', 'index', 'memory', 'nodes'],
     open: (parameters) => open(parameters, true),
     differences({ space, ...sizes }) {
       const worker = space.spawnWorker(WALK);
@@ -117,7 +107,7 @@ export const contestants = [
     about: 'TLS 1.3, both ends authenticated (the default)',
     version,
     missing: () => undefined,
-    cases: FOLDER_CASES,
+    cases: [...FOLDER_CASES, 'live-change'],
     open: (parameters) => open(parameters, false),
   },
 ];

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { nowMs, sleep } from '../../support/common.mjs';
 import { missingProgram, programVersion } from '../support/programs.mjs';
 import { freePort, runProgram, Service } from '../support/service.mjs';
+import { FOLDER_CASES } from '../support/folder-case.mjs';
 
 const POLL_MS = 10;
 const SYNC_MS_MAX = 1_200_000;
@@ -161,18 +162,7 @@ export const contestants = [
     program: 'syncthing',
     version: () => programVersion('syncthing', ['--version']).split(' ').slice(0, 2).join(' '),
     missing: () => missingProgram('syncthing'),
-    cases: [
-      'first-sync-large',
-      'first-sync-small',
-      'data-set',
-      'insert-head',
-      'overwrites',
-      'rename-folder',
-      'copy-folder',
-      'unchanged',
-      'live-change',
-      'index',
-    ],
+    cases: [...FOLDER_CASES, 'live-change', 'index'],
     open,
     /** Of an instance that starts with an empty database. */
     async index({ space, source: folder }) {

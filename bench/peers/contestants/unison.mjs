@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { missingProgram, programVersion } from '../support/programs.mjs';
 import { freePort, listens, runProgram, Service } from '../support/service.mjs';
+import { FOLDER_CASES } from '../support/folder-case.mjs';
 
 async function open({ space, source, target }) {
   const port = await freePort();
@@ -30,7 +31,7 @@ export const contestants = [
     program: 'unison',
     version: () => programVersion('unison', ['-version']),
     missing: () => missingProgram('unison'),
-    cases: ['first-sync-large', 'first-sync-small', 'data-set', 'insert-head', 'overwrites', 'rename-folder', 'copy-folder', 'unchanged'],
+    cases: FOLDER_CASES,
     open,
   },
 ];

@@ -12,6 +12,18 @@ import { requireSameFolders } from '../../support/data.mjs';
 const CHANGE_AFTER_MS = 2_100;
 const run = promisify(execFile);
 
+/** Cases of this kind that anything which makes one folder like another can take part in. */
+export const FOLDER_CASES = [
+  'first-sync-large',
+  'first-sync-small',
+  'data-set',
+  'insert-head',
+  'overwrites',
+  'rename-folder',
+  'copy-folder',
+  'unchanged',
+];
+
 export const FOLDER_METRICS = {
   seconds: { title: 'time', unit: 's' },
   bytes: { title: 'bytes both ways', unit: 'bytes' },
