@@ -44,7 +44,7 @@ export class Host {
   #errors = '';
   #relay: Relay | undefined;
 
-  /** `prefix`: what runs the program, such as `ip netns exec NAME`; `ip`: where it listens. */
+  /** `prefix`: what runs the program, such as `nsenter --net=NAME`; `ip`: where it listens. */
   constructor(folder: string, prefix: readonly string[] = [], ip: string = '127.0.0.1') {
     this.folder = folder;
     this.#prefix = prefix;

@@ -1,7 +1,7 @@
 /**
  * Hosts with a network each: a name space for every host, and a cable from each to a switch (a bridge in a name space of
- * its own). A cable can be pulled or be a bad one, and two hosts can be cut off from each other only. Needs Linux, root
- * and `ip`. All is taken away with the name spaces.
+ * its own). A cable can be pulled or be a bad one, and two hosts can be cut off from each other only. Needs Linux, root,
+ * `ip` and `nsenter`. All is taken away with the name spaces.
  */
 import { spawnSync } from 'node:child_process';
 
@@ -37,9 +37,12 @@ export class Networks implements Disposable {
     }
   }
 
-  /** What runs a program on the host. */
+  /**
+   * What runs a program on the host. `ip netns exec` would also give it a mount name space of its own, and what another
+   * test has mounted would live on in there after its `umount`.
+   */
   within(host: number): string[] {
-    return ['ip', 'netns', 'exec', this.#hosts[host]!];
+    return ['nsenter', `--net=/run/netns/${this.#hosts[host]!}`];
   }
 
   address(host: number): string {
