@@ -259,8 +259,8 @@ export class Folder implements AsyncDisposable {
   // --- coming back -----------------------------------------------------------------------------------------------
 
   /** The peers were heard: what is still withheld is new here, or goes to the quarantine. May be asked again where it failed. */
-  endWithholding(unknown: 'keep' | 'set-aside'): Promise<void> {
-    return this.#withheld.end(unknown);
+  endWithholding(unknown: 'keep' | 'set-aside', alone: boolean): Promise<void> {
+    return this.#withheld.end(unknown, alone);
   }
 
   /** Commits a write to the entry of a path by somebody who goes by what the folder shows of it: see `as-shown.ts`. */

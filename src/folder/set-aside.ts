@@ -74,12 +74,16 @@ export class Withheld {
     this.#options = options;
   }
 
-  /** Nothing is withheld from now on. May be called again, where it failed or what came after it did. */
-  async end(unknown: 'keep' | 'set-aside'): Promise<void> {
+  /**
+   * Nothing is withheld from now on. May be called again, where it failed or what came after it did.
+   *
+   * @param alone there are no peers that could know better
+   */
+  async end(unknown: 'keep' | 'set-aside', alone: boolean): Promise<void> {
     const { standing } = this.#options;
     const name = standing.quarantine;
     if (name === undefined) return;
-    const release = (): Promise<void> => (unknown === 'keep' ? this.#takeIn(name) : this.#setAside(name));
+    const release = (): Promise<void> => (unknown === 'keep' ? this.#takeIn(name, alone) : this.#setAside(name));
     await release();
     standing.quarantine = undefined;
     try {
@@ -91,11 +95,16 @@ export class Withheld {
     }
   }
 
-  /** All of it becomes new files, but for copies of versions that the peers have dropped: those are set aside. */
-  async #takeIn(name: string): Promise<void> {
+  /**
+   * All of it becomes new files, but for conflict copies. They show versions of other entries, and only those can say which
+   * of them were decided against. The peers that were heard may have lost such an entry, and others still have it: taken in
+   * as a new file, a version that was edited or deleted there would rise again.
+   */
+  async #takeIn(name: string, alone: boolean): Promise<void> {
     const { replica, takeIn } = this.#options;
-    for await (const rows of this.#rows((_, path) => isDroppedCopy(path, replica))) await this.#move(name, rows);
-    for await (const rows of this.#rows((_, path) => !isDroppedCopy(path, replica))) await takeIn(rows.map(outcomeOf));
+    const isUnsure = (path: string): boolean => (alone ? isDroppedCopy(path, replica) : parseCopyName(path) !== undefined);
+    for await (const rows of this.#rows((_, path) => isUnsure(path))) await this.#move(name, rows);
+    for await (const rows of this.#rows((_, path) => !isUnsure(path))) await takeIn(rows.map(outcomeOf));
   }
 
   /** All of it is moved to `.sameroot/quarantine/<name>`; what was changed just now stays, and is taken in as any other change. */
@@ -157,7 +166,7 @@ export class Withheld {
  * A conflict copy by its name, of a version that the entry it names has had and has no more: it was edited elsewhere into a
  * file of its own, deleted or decided against.
  */
-export function isDroppedCopy(path: string, replica: Pick<Replica, 'entry'>): boolean {
+function isDroppedCopy(path: string, replica: Replica): boolean {
   const name = parseCopyName(path);
   if (name === undefined) return false;
   const { owner, author, sequence } = name;

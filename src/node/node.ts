@@ -246,7 +246,7 @@ class RunningNode implements NodeApi {
       store: this.#store,
       world: this.#world,
       links: () => this.#peers.links.values(),
-      endWithholding: (unknown) => folder.endWithholding(unknown),
+      endWithholding: () => folder.endWithholding(plan.unknown, plan.alone),
       setAside: () => standing.setAside,
       onDone: () => void this.#returned(),
     });

@@ -107,7 +107,7 @@ export interface ReturningParts {
   readonly world: World;
   readonly links: () => Iterable<Link>;
   /** Takes in, or sets aside, what is withheld. */
-  readonly endWithholding: (unknown: ReturnOptions['unknown']) => Promise<void>;
+  readonly endWithholding: () => Promise<void>;
   readonly onDone: () => void;
   readonly setAside: () => number;
 }
@@ -165,8 +165,8 @@ export class Returning {
   }
 
   async #end(): Promise<void> {
-    const { plan, store, endWithholding, onDone } = this.#parts;
-    await endWithholding(plan.unknown);
+    const { store, endWithholding, onDone } = this.#parts;
+    await endWithholding();
     await store.write([{ type: 'del', key: RETURNING_ROW }], { durable: true });
     this.#done = true;
     onDone();

@@ -1,14 +1,28 @@
-import { linkSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { describe, expect, test, vi } from 'vitest';
 import { realTimers } from '../../src/app/real-world.ts';
 import { SamerootError } from '../../src/base/errors.ts';
 import { birth } from '../../src/entry/entry.ts';
-import { asideRows, countAside, isAside, QUARANTINE_FOLDER, quarantineName, Withheld } from '../../src/folder/set-aside.ts';
+import {
+  asideRows,
+  countAside,
+  isAside,
+  QUARANTINE_FOLDER,
+  quarantineName,
+  Withheld,
+  type WithheldOptions,
+} from '../../src/folder/set-aside.ts';
 import { ContentIndex } from '../../src/folder/content-index.ts';
 import { fileKey } from '../../src/folder/paths.ts';
 import { isWithheld } from '../../src/folder/placed.ts';
 import { MemoryStore } from '../../src/store/memory-store.ts';
 import { bytesOf, World } from './ingest-world.ts';
+
+function withheldOf(world: World): Withheld {
+  const { root, replica, gate, access, thread: writeThread, standing, ingest } = world;
+  const takeIn: WithheldOptions['takeIn'] = (items) => ingest.takeInWithheld(items);
+  return new Withheld({ root, replica, gate, access, writeThread, timers: realTimers, standing, takeIn });
+}
 
 describe('while a replica comes back', () => {
   async function returning(files: Readonly<Record<string, string | Buffer>>): Promise<World> {
@@ -69,29 +83,36 @@ describe('while a replica comes back', () => {
     for (let failing = 0; failing < 4; failing++) {
       await using world = await returning({ x: 'x', y: 'y' });
       const { replica } = world;
-      const withheld = new Withheld({
-        root: world.root,
-        replica,
-        gate: world.gate,
-        access: world.access,
-        writeThread: world.thread,
-        timers: realTimers,
-        standing: world.standing,
-        takeIn: (items) => world.ingest.takeInWithheld(items),
-      });
+      const withheld = withheldOf(world);
       let reads = 0;
       const iterate = vi.spyOn(replica.store, 'iterate').mockImplementation((range) => {
         if (reads++ === failing) throw new SamerootError('IO_ERROR', 'the disk failed');
         return MemoryStore.prototype.iterate.call(replica.store, range);
       });
-      await expect(withheld.end('keep')).rejects.toMatchObject({ code: 'IO_ERROR' });
+      await expect(withheld.end('keep', false)).rejects.toMatchObject({ code: 'IO_ERROR' });
       expect(world.standing.quarantine).toBe('then');
-      await withheld.end('keep');
+      await withheld.end('keep', false);
       expect([world.live, world.standing.quarantine]).toEqual([['x', 'y'], undefined]);
       // What came after the end may have failed as well: asked once more, it has nothing to do.
-      await withheld.end('keep');
+      await withheld.end('keep', false);
       iterate.mockRestore();
     }
+  });
+
+  test('a conflict copy is no new file: peers that were not heard may know that it was decided against', async () => {
+    const copy = 'x.conflict-20261123T081502Z-0123abcd-1.txt';
+    const files = { [copy]: 'one version', 'x.txt': 'another' };
+    {
+      await using world = await returning(files);
+      mkdirSync(world.path('.sameroot/tmp'));
+      await withheldOf(world).end('keep', false);
+      expect(world.live).toEqual(['x.txt']);
+      expect(readFileSync(world.path(`${QUARANTINE_FOLDER}/then/${copy}`), 'utf8')).toBe('one version');
+      expect(world.standing.setAside).toBe(1);
+    }
+    await using world = await returning(files);
+    await withheldOf(world).end('keep', true);
+    expect(world.live).toEqual([copy, 'x.txt']);
   });
 
   test('it is found by an ordinary scan, too, once it is over, if it was changed in between', async () => {
