@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { GIB, MB, MIB } from '../support/common.mjs';
 import { diskWriteRate, requireSameFolders, writeRandomFile } from '../support/data.mjs';
+import { touchFreeMemory } from '../support/memory.mjs';
 
 export const bench = {
   name: 'first-sync-large',
@@ -23,6 +24,7 @@ export const bench = {
         if (!insecure) figures.add('cold index of the source', 'MB/s', bytes / MB / ((indexedMs - source.startedMs) / 1000));
         const target = await space.spawn();
         await Promise.all([source.cpuSeconds(), target.cpuSeconds()]);
+        await touchFreeMemory(bytes * 3);
         const confirmed = source.waitForPeers(1);
         await target.start(space.makeFolder('target'), await source.invitation({ insecure }));
         const { atMs, connectedMs } = await confirmed;

@@ -1,6 +1,7 @@
 /** Many small files to a new host. */
 import { MIB } from '../support/common.mjs';
 import { diskCreateRate, requireSameFolders, writeSmallFiles } from '../support/data.mjs';
+import { touchFreeMemory } from '../support/memory.mjs';
 
 export const bench = {
   name: 'first-sync-small',
@@ -18,6 +19,7 @@ export const bench = {
       figures.add('cold index of the source', 'files/s', count / ((indexedMs - source.startedMs) / 1000));
       const target = await space.spawn();
       await Promise.all([source.cpuSeconds(), target.cpuSeconds()]);
+      await touchFreeMemory(count * 40_000);
       const confirmed = source.waitForPeers(1);
       await target.start(space.makeFolder('target'), await source.invitation());
       const { atMs, connectedMs } = await confirmed;

@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import { MIB } from '../../support/common.mjs';
 import { requireSameFolders, writeRandomFile } from '../../support/data.mjs';
+import { touchFreeMemory } from '../../support/memory.mjs';
 import { quiet } from '../../support/workspace.mjs';
 
 const FILES = 8;
@@ -41,6 +42,7 @@ export const cases = [
     },
     async turn({ source, folder, targets }, { part }) {
       const options = { ...(await source.invitation({ insecure: true })), advertise: part.shape !== 'star' };
+      await touchFreeMemory(part.bytes * part.nodes * 2);
       const confirmed = source.waitForPeers(targets.length);
       confirmed.catch(() => undefined);
       await Promise.all(targets.map((target) => target.node.start(target.folder, options)));

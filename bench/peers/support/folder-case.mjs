@@ -7,6 +7,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { nowMs, sleep } from '../../support/common.mjs';
 import { requireSameFolders } from '../../support/data.mjs';
+import { touchFreeMemory } from '../../support/memory.mjs';
 
 /** Unison takes times less than two seconds apart for the same: a change so soon after the build would not be one to it. */
 const CHANGE_AFTER_MS = 2_100;
@@ -62,6 +63,7 @@ export function folderCase({ build, change, metrics = FOLDER_METRICS, ...about }
     async turn({ pair, source, target, space, firstSeconds }, { part }) {
       const changed = await change?.(source, space.makeFolder('aside'), part);
       await flush(source);
+      await touchFreeMemory(about.diskBytes(part));
       const measured = changed === undefined ? await pair.first() : await pair.again(changed);
       requireSameFolders(source, target);
       return { ...(changed === undefined ? { indexSeconds: pair.indexSeconds } : { firstSeconds }), ...measured };
