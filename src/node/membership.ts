@@ -39,8 +39,8 @@ export class Membership {
   readonly #invitation: Invitation | undefined;
   #members: Members | undefined;
   #listening: Address | undefined;
-  /** Members that have not heard of this one, with what they said; until they greet it. */
-  readonly #refusals = new Map<string, ErrorCode>();
+  /** Members that have not heard of this one, with what they said last and how often; until they greet it. */
+  readonly #refusals = new Map<string, { readonly code: ErrorCode; readonly times: number }>();
   #left = false;
 
   /** @throws {SamerootError} `BAD_TOKEN` */
@@ -180,7 +180,8 @@ export class Membership {
 
   /** A member that was dialed would not talk to this host. */
   refused({ remoteId, dialed }: Channel, code: ErrorCode): void {
-    if (dialed && remoteId !== undefined && this.trusts(remoteId)) this.#refusals.set(remoteId, code);
+    if (!dialed || remoteId === undefined || !this.trusts(remoteId)) return;
+    this.#refusals.set(remoteId, { code, times: (this.#refusals.get(remoteId)?.times ?? 0) + 1 });
   }
 
   greeted(nodeId: string): void {
@@ -189,13 +190,14 @@ export class Membership {
 
   /**
    * What a dialer begins with: one that is no member yet, with its invitation. A member that the peer has not heard of, with how it
-   * became one; or with a new invitation, where that does not count there.
+   * became one; or with a new invitation, where that does not count there. A peer that says it is not invited may know no
+   * member that all of this leads to, or may have forgotten its invitations: both are tried, in turn.
    */
   opening(channel: Channel): Opening | undefined {
     if (this.#members?.get(this.#identity.nodeId) === undefined) return this.#join(channel);
     const refusal = this.#refusals.get(channel.remoteId ?? '');
     if (refusal === undefined) return undefined;
-    const join = refusal === 'INVITER_EVICTED' ? this.#join(channel) : undefined;
+    const join = refusal.code === 'INVITER_EVICTED' || refusal.times % 2 === 0 ? this.#join(channel) : undefined;
     return join ?? { type: 'introductions', items: this.#members.introductions };
   }
 

@@ -81,7 +81,7 @@ export class Comings {
     if (inviter === undefined) return;
     const { token } = await inviter.node!.invite({ expiresMs: INVITE_MS });
     // Whoever was not evicted keeps its tree.
-    if (host.hasShare && refuser === undefined) {
+    if (host.hasShare && (host.evicted || isToldEvicted(host))) {
       this.startAnew(host, () => {
         host.loseDatabase(INVITED_MS, { unknown: 'set-aside', alone: false });
         return true;
@@ -112,9 +112,13 @@ function welcome(host: SimHost, inviter: SimHost, token: string): void {
 /** It is a member, but came in on the word of one who was evicted by somebody who had not heard of it. */
 function isCutOffFrom(host: SimHost, peer: SimHost): boolean {
   const { nodeId } = peer.identity;
-  const { peers, errors } = host.node?.status() ?? { peers: [], errors: [] };
-  if (host.evicted || errors.some(({ code }) => code === 'EVICTED')) return false;
+  const peers = host.node?.status().peers ?? [];
+  if (host.evicted || isToldEvicted(host)) return false;
   return peers.some((other) => other.nodeId === nodeId && other.error?.code === 'INVITER_EVICTED');
+}
+
+function isToldEvicted(host: SimHost): boolean {
+  return host.node?.status().errors.some(({ code }) => code === 'EVICTED') === true;
 }
 
 /** It can come in by an invitation only. */

@@ -42,9 +42,11 @@ export class Stage {
     this.checks = new Checks(this.model, this.users, this.trace);
     this.users.onTorn = (host, path, what) => this.checks.report('torn', `host ${host.index}: ${path} holds ${what}`);
     this.users.hasRead = (host, path, file) => this.checks.hasRead(host, path, file);
-    this.users.othersHold = (host, value) =>
+    this.users.othersShow = (host, at, value) =>
       this.hosts.some(
-        (other) => other !== host && this.users.items(other).some(({ file }) => this.users.valueOf(other, file).value === value),
+        (other) =>
+          other !== host &&
+          this.users.items(other).some(({ path, file }) => path === at && this.users.valueOf(other, file).value === value),
       );
     for (let index = 0; index < history.replicas; index++) this.addHost();
   }

@@ -208,10 +208,13 @@ export class Users {
     return how === 'delete' ? this.#delete(host, path) : this.#rename(host, path, `kept${++this.#names}`);
   }
 
-  /** Only where another host shows the same bytes: what rots before anybody else has it is gone, with us or without. */
+  /**
+   * Only where another host shows the same bytes at the same path: what rots before anybody else has it is gone, with us or
+   * without. At another path they are another version there, which may be written over in place.
+   */
   #flip(host: SimHost, path: string): boolean {
     const there = this.#look(host, path);
-    if (there === undefined || there === 'folder' || there.file.kind !== 'file' || !this.othersHold(host, there.value)) return false;
+    if (there === undefined || there === 'folder' || there.file.kind !== 'file' || !this.othersShow(host, path, there.value)) return false;
     // What was put there just now has not been read yet: bytes that rot before that pass for what the user put there.
     if (!this.hasRead(host, path, there.file)) return false;
     if (host.evicted || host.returning !== undefined) return false;
@@ -222,8 +225,8 @@ export class Users {
     return true;
   }
 
-  /** Set by the simulation: does another disk hold this value? */
-  othersHold: (host: SimHost, value: string) => boolean = () => false;
+  /** Set by the simulation: does another disk show this value at this path? */
+  othersShow: (host: SimHost, path: string, value: string) => boolean = () => false;
 
   /** Set by the simulation: has the node read this file at this path? */
   hasRead: (host: SimHost, path: string, file: SimFile) => boolean = () => false;

@@ -140,7 +140,7 @@ export function chunkHashes(content: TestContent): Uint8Array[] {
 export class FakeChannel implements Channel {
   readonly remoteId: string | undefined;
   readonly remoteAddress = '127.0.0.1:1';
-  readonly dialed = false;
+  readonly dialed: boolean = false;
   readonly sent: Uint8Array[] = [];
   readonly closed: { code: number | undefined; text: string | undefined }[] = [];
   readonly #exporter: Uint8Array;
