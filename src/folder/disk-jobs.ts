@@ -34,7 +34,7 @@ export interface JobCaller extends AsyncDisposable {
 
 /** The read thread as its users see it; every `JobCaller` is one. */
 export interface ReadThread {
-  call<K extends keyof ReadJobs>(name: K, input: JobInput<K>): Promise<JobOutput<K>>;
+  call<K extends keyof ReadJobs>(name: K, input: JobInput<K>, transfer?: readonly ArrayBuffer[]): Promise<JobOutput<K>>;
 }
 
 export interface JobRequest {

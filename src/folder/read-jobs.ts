@@ -154,13 +154,15 @@ export class ReadJobs {
 
   /**
    * The bytes of each item, its ranges one after the other; `undefined` where the file is not what is expected. All
-   * results are in one buffer, which is moved to the caller. Before the first result, which starts there, it has
-   * `FRAME_HEAD_ROOM_BYTES` that nobody uses.
+   * results are in one buffer, which is moved to the caller: `block`, if it is long enough. Before the first result, which
+   * starts there, it has `FRAME_HEAD_ROOM_BYTES` that nobody uses.
    */
-  readFiles(input: { root: string; items: readonly ReadItem[] }): (Uint8Array | undefined)[] {
+  readFiles(input: { root: string; items: readonly ReadItem[]; block?: Uint8Array<ArrayBuffer> | undefined }): (Uint8Array | undefined)[] {
     const sizes = input.items.map((item) => item.ranges.reduce((sum, range) => sum + range.bytes, 0));
-    // Not zeroed first, and not from the shared pool: it is moved to the caller.
-    const block = Buffer.allocUnsafeSlow(sizes.reduce((sum, size) => sum + size, FRAME_HEAD_ROOM_BYTES));
+    const bytes = sizes.reduce((sum, size) => sum + size, FRAME_HEAD_ROOM_BYTES);
+    const { block: given } = input;
+    // A new one is not zeroed first, and not from the shared pool: it is moved to the caller.
+    const block = given !== undefined && given.length >= bytes ? Buffer.from(given.buffer) : Buffer.allocUnsafeSlow(bytes);
     giveAway(block.buffer);
     let at = FRAME_HEAD_ROOM_BYTES;
     return input.items.map(({ path, stat, ranges }) => {

@@ -9,8 +9,8 @@
  * in messages between the threads than in reading.
  */
 import { toHex } from '../base/bytes.ts';
-import { CHUNK_FRAME_BYTES_MAX, FRAME_HEAD_ROOM_BYTES } from '../base/limits.ts';
-import type { Timers } from '../base/world.ts';
+import { CHUNK_FRAME_BYTES_MAX, FRAME_HEAD_ROOM_BYTES, KIB } from '../base/limits.ts';
+import type { Timer, Timers } from '../base/world.ts';
 import { contentHash, contentLevel, type ContentId } from '../content/content-list.ts';
 import type { Store } from '../store/store.ts';
 import { ContentIndex } from './content-index.ts';
@@ -23,6 +23,15 @@ const STAGING = `${OWN_FOLDER}/tmp`;
 const ITEMS_PER_JOB_MAX = 256;
 /** One job runs, one is ready: the thread never waits for us, and other jobs get their turn. */
 const JOBS_MAX = 2;
+/**
+ * Reads at least so long go into blocks of one size, which are used again: a new one costs a page fault for every 4 KiB and,
+ * when it is dead, its share of a garbage collection; both together took longer than reading it.
+ */
+const BLOCK_FROM_BYTES: number = 256 * KIB;
+const BLOCK_BYTES: number = CHUNK_FRAME_BYTES_MAX + FRAME_HEAD_ROOM_BYTES;
+const SPARE_BLOCKS_MAX = 32;
+/** Blocks that nobody wanted for so long are let go. */
+const SPARE_MS = 5_000;
 
 export interface WantedRange {
   readonly offsetBytes: number;
@@ -38,6 +47,12 @@ export interface ContentReaderOptions {
   readonly checkSoon: (paths: readonly string[]) => void;
 }
 
+export interface ChunksRead {
+  readonly chunks: readonly Uint8Array[];
+  readonly roomBytes: number;
+  readonly release: (() => void) | undefined;
+}
+
 interface Request {
   readonly item: ReadItem;
   readonly bytes: number;
@@ -51,6 +66,8 @@ export class ContentReader {
   readonly #queue: Request[] = [];
   #jobs = 0;
   #scheduled = false;
+  #spare: ArrayBuffer[] = [];
+  #spareTimer: Timer | undefined;
 
   constructor(options: ContentReaderOptions) {
     this.#options = options;
@@ -59,15 +76,16 @@ export class ContentReader {
 
   /**
    * The bytes of some ranges of a content; `undefined` if no file here holds it as it should be. Neighbours in one buffer,
-   * which may hold answers to other requests behind them, and others before them unless there are `roomBytes`.
+   * which may hold answers to other requests behind them, and others before them unless there are `roomBytes`. With
+   * `release` the buffer is theirs alone, and may be given back.
    * @throws {RangeError} if the ranges are longer than 1 MiB together
    */
-  async readChunks(content: ContentId, wanted: readonly WantedRange[]): Promise<{ chunks: Uint8Array[]; roomBytes: number } | undefined> {
+  async readChunks(content: ContentId, wanted: readonly WantedRange[]): Promise<ChunksRead | undefined> {
     const total = wanted.reduce((sum, { bytes }) => sum + bytes, 0);
     if (total > CHUNK_FRAME_BYTES_MAX) throw new RangeError(`wanted: ${total} bytes are more than ${CHUNK_FRAME_BYTES_MAX}`);
     for await (const { path, stat } of this.#candidates(content)) {
       const bytes = await this.#read({ path, stat, ranges: wanted }, total);
-      if (bytes !== undefined) return { chunks: split(bytes, wanted), roomBytes: roomBefore(bytes) };
+      if (bytes !== undefined) return { chunks: split(bytes, wanted), roomBytes: roomBefore(bytes), release: this.#releaseOf(bytes) };
       if (stat !== undefined) this.#options.checkSoon([path]);
     }
     return undefined;
@@ -107,9 +125,12 @@ export class ContentReader {
       let bytes = 0;
       let count = 0;
       for (const request of this.#queue) {
-        if (count > 0 && (count === ITEMS_PER_JOB_MAX || bytes + request.bytes > CHUNK_FRAME_BYTES_MAX)) break;
+        // A long one goes alone: its block is given back when its bytes are sent.
+        const long = request.bytes >= BLOCK_FROM_BYTES;
+        if (count > 0 && (long || count === ITEMS_PER_JOB_MAX || bytes + request.bytes > CHUNK_FRAME_BYTES_MAX)) break;
         bytes += request.bytes;
         count++;
+        if (long) break;
       }
       this.#jobs++;
       void this.#run(this.#queue.splice(0, count));
@@ -119,7 +140,9 @@ export class ContentReader {
   async #run(requests: readonly Request[]): Promise<void> {
     try {
       const items = requests.map(({ item }) => item);
-      const results = await this.#options.thread.call('readFiles', { root: this.#options.root, items });
+      const block = requests[0]!.bytes >= BLOCK_FROM_BYTES ? (this.#spare.pop() ?? new ArrayBuffer(BLOCK_BYTES)) : undefined;
+      const input = { root: this.#options.root, items, block: block === undefined ? undefined : new Uint8Array(block) };
+      const results = await this.#options.thread.call('readFiles', input, block === undefined ? [] : [block]);
       for (const [index, request] of requests.entries()) request.resolve(results[index]);
     } catch (error) {
       for (const request of requests) request.reject(error);
@@ -127,6 +150,17 @@ export class ContentReader {
       this.#jobs--;
       this.#pump();
     }
+  }
+
+  /** Blocks are the only buffers of their size. */
+  #releaseOf({ buffer }: Uint8Array): (() => void) | undefined {
+    if (buffer.byteLength !== BLOCK_BYTES || !(buffer instanceof ArrayBuffer)) return undefined;
+    return () => {
+      if (this.#spare.length >= SPARE_BLOCKS_MAX) return;
+      this.#spare.push(buffer);
+      this.#spareTimer?.cancel();
+      this.#spareTimer = this.#options.timers.after(SPARE_MS, () => (this.#spare = []), { background: true });
+    };
   }
 }
 

@@ -23,8 +23,12 @@ export interface Channel {
   readonly dialed: boolean;
   /** 32 bytes that only the two ends of this very channel know; zeros over insecure plain text. */
   exporter(): Uint8Array;
-  /** Queues one message of at most `MESSAGE_BYTES_MAX` bytes. They are not copied: they must not change afterwards. Nothing happens once closed. */
-  send(message: Uint8Array): void;
+  /**
+   * Queues one message of at most `MESSAGE_BYTES_MAX` bytes. They are not copied: they must not change afterwards, or not
+   * before `taken`, which is called when the operating system has them all, and never where the channel closes before.
+   * Nothing happens once closed.
+   */
+  send(message: Uint8Array, taken?: () => void): void;
   /** Bytes queued and not yet taken by the operating system. */
   readonly bufferedBytes: number;
   /** Nothing is read from the socket while this is `undefined`: taking it away is back-pressure on the peer. */

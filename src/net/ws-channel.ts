@@ -14,6 +14,7 @@ import {
   SEND_LOW_WATER_BYTES,
   SHARED_BUFFER_BYTES_MAX,
 } from '../base/limits.ts';
+import { noteDeadBuffers } from './dead-buffers.ts';
 import { addressOf, type Link } from './link.ts';
 import type { Channel, CloseReason } from './transport.ts';
 
@@ -23,7 +24,7 @@ export interface FrameSocket {
   on(event: 'message', listener: (data: Buffer, isBinary: boolean) => void): unknown;
   on(event: 'close', listener: (code: number, text: Buffer) => void): unknown;
   on(event: 'error', listener: (error: Error) => void): unknown;
-  send(message: Uint8Array, options: { readonly binary: boolean; readonly compress: boolean }, done: () => void): void;
+  send(message: Uint8Array, options: { readonly binary: boolean; readonly compress: boolean }, done: (error?: Error) => void): void;
   ping(): void;
   pause(): void;
   resume(): void;
@@ -114,11 +115,14 @@ export class WsChannel implements Channel {
     return this.#link.exporter;
   }
 
-  send(message: Uint8Array): void {
+  send(message: Uint8Array, taken?: () => void): void {
     if (message.length > MESSAGE_BYTES_MAX) throw new RangeError(`message: ${message.length} bytes are over ${MESSAGE_BYTES_MAX}`);
     if (this.#reason !== undefined || this.#closed) return;
     this.sentBytes += message.length;
-    this.#socket.send(message, SEND_OPTIONS, this.#written);
+    this.#socket.send(message, SEND_OPTIONS, (error) => {
+      if (error === undefined || error === null) taken?.();
+      this.#written();
+    });
     if (this.#socket.bufferedAmount > SEND_HIGH_WATER_BYTES) this.#aboveHighWater = true;
   }
 
@@ -131,11 +135,11 @@ export class WsChannel implements Channel {
     this.#socket.resume();
   }
 
-  readonly #written = (): void => {
+  #written(): void {
     if (!this.#aboveHighWater || this.#closed || this.#socket.bufferedAmount > SEND_LOW_WATER_BYTES) return;
     this.#aboveHighWater = false;
     this.onDrain?.();
-  };
+  }
 
   #received(data: Buffer, isBinary: boolean): void {
     if (this.#reason !== undefined || this.#closed) return;
@@ -144,6 +148,7 @@ export class WsChannel implements Channel {
       return;
     }
     this.receivedBytes += data.length;
+    noteDeadBuffers(data.length);
     const message = ownBuffer(data);
     if (this.#onMessage === undefined || this.#waiting.length > 0) this.#waiting.push(message);
     else this.#onMessage(message);

@@ -44,6 +44,8 @@ export interface ReadChunks {
   readonly chunks: readonly Uint8Array[];
   /** Bytes right before the first that nobody uses: room for the head of the frame in which they go out. */
   readonly roomBytes: number;
+  /** Gives the memory back for later reads, when nobody needs the chunks any more. Nothing is wrong where it is not called. */
+  readonly release?: (() => void) | undefined;
 }
 
 /** Gives contents out. */

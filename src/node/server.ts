@@ -128,23 +128,29 @@ class FrameBuilder {
   #bytes = 0;
   /** Before the first chunk. */
   #roomBytes = 0;
+  #releases: (() => void)[] = [];
 
   constructor(channel: Channel, id: number) {
     this.#channel = channel;
     this.#id = id;
   }
 
-  add(item: number, firstChunk: number, { chunks, roomBytes }: ReadChunks): void {
+  add(item: number, firstChunk: number, { chunks, roomBytes, release }: ReadChunks): void {
     const total = chunks.reduce((sum, bytes) => sum + bytes.length, 0);
     if (this.#bytes + total > CHUNK_FRAME_BYTES_MAX) this.flush();
     if (this.#chunks.length === 0) this.#roomBytes = roomBytes;
     for (const [index, bytes] of chunks.entries()) this.#chunks.push({ item, chunk: firstChunk + index, bytes });
     this.#bytes += total;
+    if (release !== undefined) this.#releases.push(release);
   }
 
   flush(): void {
     if (this.#chunks.length === 0) return;
-    this.#channel.send(encodeChunks(this.#id, this.#chunks, this.#roomBytes));
+    const releases = this.#releases;
+    this.#channel.send(encodeChunks(this.#id, this.#chunks, this.#roomBytes), () => {
+      for (const release of releases) release();
+    });
+    this.#releases = [];
     this.#chunks = [];
     this.#bytes = 0;
   }

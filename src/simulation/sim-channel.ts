@@ -151,14 +151,15 @@ export class SimChannel implements Channel {
     return this.#exporter;
   }
 
-  send(message: Uint8Array): void {
+  send(message: Uint8Array, taken?: () => void): void {
     if (message.length > MESSAGE_BYTES_MAX) throw new RangeError(`message: ${message.length} bytes are over ${MESSAGE_BYTES_MAX}`);
     if (this.#state !== 'open' || !livesTo(this.party, 'send')) return;
     this.sentBytes += message.length;
     this.wireSentBytes += message.length + FRAME_OVERHEAD_BYTES;
     // A copy, as the other host has it: it owns its buffer, and may give it away.
     const bytes = new Uint8Array(message);
-    this.#outgoing.send({ bytes, reason: undefined, original: this.#ground.checkSenders ? message : undefined });
+    const given = taken === undefined ? undefined : (): void => void (this.party.alive() && taken());
+    this.#outgoing.send({ bytes, reason: undefined, original: this.#ground.checkSenders ? message : undefined, taken: given });
     this.#ground.messageSent(this.party, this.remote, message.length);
   }
 
@@ -237,6 +238,7 @@ export class SimChannel implements Channel {
     if (parcel.original !== undefined) {
       assert(equalBytes(parcel.original, parcel.bytes), 'a message does not change after it was sent');
     }
+    parcel.taken?.();
     if (this.isClosed) return;
     this.#arrived.push(parcel);
     this.#flush();

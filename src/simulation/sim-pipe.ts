@@ -34,6 +34,8 @@ export interface Parcel {
   readonly reason: CloseReason | undefined;
   /** What the sender holds, to see that it left it alone; only where senders are checked. */
   readonly original: Uint8Array | undefined;
+  /** The sender may change its bytes again. */
+  readonly taken?: (() => void) | undefined;
 }
 
 /** What a pipe asks of the network. */

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { realClock, realTimers } from '../../src/app/real-world.ts';
 import { silentLog, type Random } from '../../src/base/world.ts';
 import type { Entry } from '../../src/entry/entry.ts';
+import type { Disk } from '../../src/folder/disk.ts';
 import { PathGate } from '../../src/folder/gate.ts';
 import { Ingest, type IngestOptions } from '../../src/folder/ingest.ts';
 import { errorOf } from '../../src/folder/job-failure.ts';
@@ -28,15 +29,16 @@ export function seededRandom(seed: number): Random {
 }
 
 /** Jobs run at once; what goes in and out is cloned, and their buffers are moved, like between threads. */
-export function inlineThread(): JobCaller & { readonly jobs: string[] } {
+export function inlineThread(disk: Disk = realDisk): JobCaller & { readonly jobs: string[] } {
   const jobs: string[] = [];
-  const table = makeJobs(realDisk, realClock);
+  const table = makeJobs(disk, realClock);
   return {
     jobs,
-    call: async (name, input) => {
+    call: async (name, input, transfer = []) => {
       jobs.push(name);
+      const request = structuredClone({ id: 1, name, input }, { transfer: [...transfer] });
       await Promise.resolve();
-      const reply: JobReply = answer(table, structuredClone({ id: 1, name, input }));
+      const reply: JobReply = answer(table, request);
       const { output, error } = structuredClone(reply, { transfer: takeTransfer() });
       if (error !== undefined) throw errorOf(error);
       return output as never;

@@ -1,7 +1,7 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { realTimers } from '../../src/app/real-world.ts';
-import { toHex } from '../../src/base/bytes.ts';
+import { equalBytes, toHex } from '../../src/base/bytes.ts';
 import { listLeaves, singleChunk, type ContentId } from '../../src/content/content-list.ts';
 import { hash } from '../../src/content/hash.ts';
 import { ContentReader } from '../../src/folder/serve.ts';
@@ -47,6 +47,26 @@ describe('ContentReader', () => {
       expect(answer!.chunks.map(toHex)).toEqual([toHex(bytes.subarray(3, 10)), toHex(bytes.subarray(0, 500))]);
     }
     expect(world.thread.jobs.length - jobs).toBeLessThan(5);
+  });
+
+  it('uses the memory of long reads again that were given back, and of no other', async () => {
+    const bytes = bytesOf(900_000);
+    const { world, reader } = await serving({ large: bytes });
+    await using _ = world;
+    const read = async (offsetBytes: number, length: number): Promise<{ bytes: Uint8Array; release: (() => void) | undefined }> => {
+      const { chunks, release } = (await reader.readChunks(contentAt(world, 'large'), [{ offsetBytes, bytes: length }]))!;
+      return { bytes: chunks[0]!, release };
+    };
+    const [first, second] = [await read(0, 300_000), await read(300_000, 300_000)];
+    expect(equalBytes(first.bytes, bytes.subarray(0, 300_000))).toBe(true);
+    first.release!();
+    const third = await read(600_000, 300_000);
+    // Moved to the thread: nobody here has it any more.
+    expect([first.bytes.byteLength, second.bytes.byteLength]).toEqual([0, 300_000]);
+    expect(equalBytes(third.bytes, bytes.subarray(600_000))).toBe(true);
+    expect(equalBytes(second.bytes, bytes.subarray(300_000, 600_000))).toBe(true);
+    // What others may share is nobody's to give back.
+    expect((await read(0, 10)).release).toBeUndefined();
   });
 
   it('refuses a file that has changed, and serves another with the same content', async () => {

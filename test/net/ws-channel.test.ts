@@ -18,13 +18,13 @@ class FakeSocket extends EventEmitter implements FrameSocket {
   pings = 0;
   terminated = false;
   closed: CloseReason[] = [];
-  readonly done: (() => void)[] = [];
+  readonly done: ((error?: Error) => void)[] = [];
 
-  send(message: Uint8Array, _options: object, done: () => void): void {
+  send(message: Uint8Array, _options: object, done: (error?: Error) => void): void {
     this.bufferedAmount += message.length;
-    this.done.push(() => {
+    this.done.push((error) => {
       this.bufferedAmount -= message.length;
-      done();
+      done(error);
     });
   }
   ping(): void {

@@ -142,6 +142,8 @@ export class FakeChannel implements Channel {
   readonly remoteAddress = '127.0.0.1:1';
   readonly dialed: boolean = false;
   readonly sent: Uint8Array[] = [];
+  /** To be called when the operating system has taken a message; nothing here does so. */
+  readonly taken: (() => void)[] = [];
   readonly closed: { code: number | undefined; text: string | undefined }[] = [];
   readonly #exporter: Uint8Array;
   bufferedBytes = 0;
@@ -162,8 +164,9 @@ export class FakeChannel implements Channel {
     return this.#exporter;
   }
 
-  send(message: Uint8Array): void {
+  send(message: Uint8Array, taken?: () => void): void {
     this.sent.push(message);
+    if (taken !== undefined) this.taken.push(taken);
   }
 
   close(code?: number, text?: string): void {

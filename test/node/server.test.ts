@@ -66,6 +66,22 @@ function chunksOf(channel: FakeChannel): Map<string, Uint8Array> {
   return chunks;
 }
 
+/** Memory that is used again is another's. */
+describe('what was read', () => {
+  it('is given back when it is sent, once, and not before', async () => {
+    const content = makeContent(1, 6, 200_000);
+    let released = 0;
+    const { server, channel } = setup([content], async (...asked) => ({ ...(await honest(...asked))!, release: () => released++ }));
+    server.fetch({ type: 'fetch', id: 1, items: [wanted(content, 0, 5), wanted(content, 5, 1)] });
+    await fetched(channel);
+    expect([released, channel.taken.length]).toEqual([0, 2]);
+    channel.taken[0]!();
+    expect(released).toBe(1);
+    channel.taken[1]!();
+    expect(released).toBe(2);
+  });
+});
+
 async function fetched(channel: FakeChannel, count: number = 1): Promise<MessageOf<'fetched'>[]> {
   const all = (): MessageOf<'fetched'>[] =>
     received(channel).filter((message): message is MessageOf<'fetched'> => message.type === 'fetched');
