@@ -1,9 +1,10 @@
 /**
- * Makes a checkout ready to run: the packages of package-lock.json are installed and `src` is compiled into `dist`.
+ * Makes a checkout ready to run: the packages of package-lock.json are installed, `src` is compiled into `dist`, and the
+ * AssemblyScript in `src/assembly` into WebAssembly there.
  * The first step of `npm start`, `npm test` and the like, so that a fresh clone needs Node.js and npm and no further step.
  * (Not a `prestart` script: npm leaves those out where `ignore-scripts` is set, as it is in our .npmrc.)
  *
- * Invariant: when it ends with 0, `node_modules` is what the lock file says and `dist` is what `src` says. Both are told by
+ * Invariant: when it ends with 0, `node_modules` is what the lock file says and `dist` is what `src` and `assembly` say. Both are told by
  * content, not by age: a checkout of an older commit has newer times. Plain JavaScript with nothing but Node.js in it,
  * because nothing is installed or compiled yet.
  */
@@ -23,10 +24,13 @@ const LOCK_POLL_MS = 200;
 const top = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const modules = join(top, 'node_modules');
 const source = join(top, 'src');
+const assembly = join(source, 'assembly');
 const output = join(top, 'dist');
 const lockDirectory = join(top, '.cache', 'setup.lock');
 const installStamp = join(modules, '.sameroot-lock');
 const buildStamp = join(output, '.sameroot-build');
+/** From, to. */
+const chunkScan = [join(assembly, 'chunk-scan.ts'), join(output, 'content', 'chunk-scan.wasm')];
 
 function say(text) {
   process.stderr.write(`sameroot setup: ${text}\n`);
@@ -93,10 +97,12 @@ function outputOf(file) {
 
 /** The state of everything that `dist` depends on, and the outputs that must exist. */
 function sourceState() {
-  const files = filesBelow(source).filter((file) => file.endsWith('.ts'));
+  const files = filesBelow(source).filter((file) => file.endsWith('.ts') && !file.startsWith('assembly'));
   const settings = ['tsconfig.json', 'package-lock.json'].map((name) => readFileSync(join(top, name)));
-  const stamp = digest(...settings, ...files.flatMap((file) => [file, readFileSync(join(source, file))]));
-  const complete = files.filter((file) => !file.endsWith('.d.ts')).every((file) => existsSync(outputOf(file)));
+  const contents = (folder, names) => names.flatMap((name) => [name, readFileSync(join(folder, name))]);
+  const stamp = digest(...settings, ...contents(source, files), ...contents(assembly, filesBelow(assembly)));
+  const outputs = [...files.filter((file) => !file.endsWith('.d.ts')).map(outputOf), chunkScan[1]];
+  const complete = outputs.every((file) => existsSync(file));
   return { files, stamp, complete };
 }
 
@@ -153,8 +159,12 @@ async function build() {
   rmSync(buildStamp, { force: true });
   // The compiler trusts its notes and would not write an output again that somebody removed.
   if (!complete) rmSync(join(output, '.tsbuildinfo'), { force: true });
-  const code = await run(process.execPath, [join(modules, 'typescript', 'bin', 'tsc'), '-p', top]);
-  if (code !== 0) fail('the sources do not compile; see above');
+  const [from, to] = chunkScan;
+  const commands = [
+    [join(modules, 'typescript', 'bin', 'tsc'), '-p', top],
+    [join(modules, 'assemblyscript', 'bin', 'asc.js'), from, '--config', join(assembly, 'asconfig.json'), '--outFile', to],
+  ];
+  for (const command of commands) if ((await run(process.execPath, command)) !== 0) fail('the sources do not compile; see above');
   removeLeftOvers(files);
   writeFileSync(buildStamp, stamp);
 }

@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { messageOf, SamerootError } from '../base/errors.ts';
-import { threadScript } from '../base/thread.ts';
+import { builtFile } from '../base/built-file.ts';
 import { decodeHistory, encodeHistory, requireVersion, type History } from '../simulation/history.ts';
 import { SIMULATION_VERSION } from '../simulation/limits.ts';
 import { shrink } from '../simulation/shrink.ts';
@@ -151,7 +151,7 @@ async function runAll(options: SimulateOptions, seeds: number, onOutcome: (outco
   const end = options.from + seeds;
   const threads = Math.min(options.jobs ?? availableParallelism(), seeds);
   const work = async (): Promise<void> => {
-    const worker = new Worker(threadScript(import.meta.url, 'app/simulate-worker.js'));
+    const worker = new Worker(builtFile(import.meta.url, 'app/simulate-worker.js'));
     try {
       while (next < end && failures < (options.stop === true ? 1 : FAILURES_MAX)) {
         const outcome = await ask(worker, next++, sizeOf(options));

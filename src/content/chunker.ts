@@ -28,7 +28,8 @@ export type Gear = Int32Array;
 
 /** Bytes that the hash remembers: one for each of its bits. */
 const WINDOW_BYTES = 32;
-const GEAR_VALUES = 256;
+/** Entries of a table: one for each value of a byte. */
+export const GEAR_VALUES = 256;
 
 /** The table of a share: the hashes of (share id, block 0 to 31), read as big-endian 32-bit numbers. */
 export function makeGear(shareId: Uint8Array): Gear {
@@ -62,19 +63,37 @@ export function nextCut(
   end: number,
   last: boolean,
 ): number | undefined {
+  return cutWith((mask, first, stop) => scan(gear, mask, bytes, first, stop), parameters, bytes.length, start, end, last);
+}
+
+/**
+ * The end of the first window with a zero mask whose last byte lies in [first, stop), `undefined` where there is none.
+ * The window of `first` begins where the bytes are that the scan was made for, or later.
+ */
+export type Scan = (mask: number, first: number, stop: number) => number | undefined;
+
+/** `nextCut` with another scan, of `available` bytes. */
+export function cutWith(
+  scan: Scan,
+  parameters: ChunkerParameters,
+  available: number,
+  start: number,
+  end: number,
+  last: boolean,
+): number | undefined {
   const { minBytes, maxBytes } = parameters;
   checkParameters(parameters);
-  if (end > bytes.length || start > end) throw new RangeError(`end: ${end} is not within ${start} and ${bytes.length}`);
+  if (end > available || start > end) throw new RangeError(`end: ${end} is not within ${start} and ${available}`);
   const stop = Math.min(end, start + maxBytes);
   if (stop - start >= minBytes) {
-    const cut = scan(gear, -1 << (WINDOW_BYTES - parameters.maskBits), bytes, start + minBytes - 1, stop);
+    const cut = scan(-1 << (WINDOW_BYTES - parameters.maskBits), start + minBytes - 1, stop);
     if (cut !== undefined) return cut;
   }
   return stop - start === maxBytes || (last && stop > start) ? stop : undefined;
 }
 
 /**
- * The end of the first window with a zero mask whose last byte lies in [first, stop).
+ * `Scan` of any bytes.
  *
  * Four bytes a step. What the four add to the hash does not depend on the hash, so it is summed up beside the chain
  * h -> h, which is then one shift and one addition long for four bytes instead of for one. Measured on random bytes in

@@ -8,7 +8,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { SamerootError } from '../base/errors.ts';
-import { threadScript } from '../base/thread.ts';
+import { builtFile } from '../base/built-file.ts';
 import type { JobCaller, JobInput, JobName, JobOutput, JobReply, JobRequest } from './disk-jobs.ts';
 import { errorOf } from './job-failure.ts';
 
@@ -24,7 +24,7 @@ export class DiskThread implements JobCaller {
   #ended: Error | undefined;
 
   constructor(name: string) {
-    this.#worker = new Worker(threadScript(import.meta.url, 'folder/disk-worker.js'), { name: `sameroot-${name}` });
+    this.#worker = new Worker(builtFile(import.meta.url, 'folder/disk-worker.js'), { name: `sameroot-${name}` });
     this.#worker.on('message', (reply: JobReply) => this.#settle(reply));
     this.#worker.on('error', (error) => this.#end(error));
     this.#worker.on('exit', () => this.#end(new SamerootError('CLOSED', 'the disk thread has ended')));

@@ -8,9 +8,10 @@
  */
 import { asBuffer } from '../base/bytes.ts';
 import { messageOf, SamerootError, systemCode, type ErrorCode } from '../base/errors.ts';
-import { MIB } from '../base/limits.ts';
+import { CHUNK_BYTES_MAX, MIB } from '../base/limits.ts';
 import type { Clock } from '../base/world.ts';
-import { nextCut, type ChunkerParameters, type Gear } from '../content/chunker.ts';
+import { makeChunkMemory, type ChunkMemory } from '../content/chunk-memory.ts';
+import type { ChunkerParameters, Gear } from '../content/chunker.ts';
 import { ContentListBuilder, type ContentId } from '../content/content-list.ts';
 import { hash } from '../content/hash.ts';
 import { diskStat, kindOf } from './disk-stat.ts';
@@ -20,9 +21,12 @@ import { leadsOutside } from './links.ts';
 import { sameStat, type DiskStat } from './placed.ts';
 import { giveAway } from './transfer.ts';
 
-const READ_BUFFER_BYTES: number = 8 * MIB;
 /** Files up to this size are read in one go, many to a job. */
 export const WHOLE_BYTES_MAX: number = 4 * MIB;
+/** Larger ones so much at a time: few calls, and hashed before other cores' work has pushed it out of the cache. */
+const PIECE_BYTES: number = 2 * MIB;
+/** For a whole file, or a piece behind what was left of the one before: less than the largest chunk. */
+const MEMORY_BYTES: number = Math.max(WHOLE_BYTES_MAX, PIECE_BYTES + CHUNK_BYTES_MAX);
 /** Never blocks on a pipe that took the file's place, never follows a link. */
 const OPEN_FLAGS: number = OPEN.readOnly | OPEN.noFollow | OPEN.nonBlocking;
 
@@ -50,10 +54,11 @@ export type Examined =
   | { readonly state: 'gone' | 'changing' }
   | { readonly state: 'problem'; readonly code: ErrorCode; readonly message: string };
 
-let readBuffer: Buffer | undefined;
+let memory: ChunkMemory | undefined;
 
-function sharedBuffer(): Buffer {
-  return (readBuffer ??= Buffer.allocUnsafeSlow(READ_BUFFER_BYTES));
+/** One for all files: they are read one after the other, and nobody keeps a view of it. */
+function sharedMemory(): ChunkMemory {
+  return (memory ??= makeChunkMemory(MEMORY_BYTES));
 }
 
 export function examine(world: FileWorld, root: string, path: string, chunking: Chunking): Examined {
@@ -86,12 +91,12 @@ function hashWhole(world: FileWorld, file: string, chunking: Chunking): Examined
   try {
     const stat = settledStat(world, handle);
     if (stat === undefined) return { state: 'changing' };
-    const buffer = sharedBuffer();
-    const bytes = fill(disk, handle, buffer, 0, Math.min(stat.bytes, buffer.length), 0);
+    const memory = sharedMemory();
+    const bytes = fill(disk, handle, memory.bytes, 0, Math.min(stat.bytes, memory.bytes.length), 0);
     if (bytes !== stat.bytes || !unchanged(disk, handle, stat)) return { state: 'changing' };
     const pages: ListPage[] = [];
     const builder = listBuilder(pages);
-    cutAll(buffer, bytes, true, chunking, builder);
+    cutAll(memory, bytes, true, chunking, builder);
     return { state: 'file', stat, content: Uint8Array.from(builder.finish().id), pages };
   } finally {
     disk.close(handle);
@@ -129,16 +134,17 @@ export class LargeHash {
 
   /** Hashes some `maxBytes` more. `changing`: give it up; `content` once it is finished. */
   slice(maxBytes: number): { readonly pages: readonly ListPage[]; readonly changing: boolean; readonly content: ContentId | undefined } {
-    const buffer = sharedBuffer();
+    const memory = sharedMemory();
+    const buffer = memory.bytes;
     buffer.set(this.#rest);
     let length = this.#rest.length;
     const goal = Math.min(this.stat.bytes, this.#position + maxBytes);
     while (this.#position < goal) {
-      const wanted = Math.min(buffer.length, length + goal - this.#position);
+      const wanted = length + Math.min(PIECE_BYTES, goal - this.#position);
       const end = fill(this.#disk, this.#handle, buffer, length, wanted, this.#position);
       this.#position += end - length;
       if (end < wanted) return { pages: [], changing: true, content: undefined };
-      const cut = cutAll(buffer, end, this.#position === this.stat.bytes, this.#chunking, this.#builder);
+      const cut = cutAll(memory, end, this.#position === this.stat.bytes, this.#chunking, this.#builder);
       buffer.copyWithin(0, cut, end);
       length = end - cut;
     }
@@ -162,13 +168,13 @@ function listBuilder(pages: { push(page: ListPage): unknown }): ContentListBuild
   });
 }
 
-/** Adds the chunks of buffer[0, end); returns where the last one ends. */
-function cutAll(buffer: Buffer, end: number, last: boolean, { gear, parameters }: Chunking, builder: ContentListBuilder): number {
+/** Adds the chunks of the first `end` bytes; returns where the last one ends. */
+function cutAll(memory: ChunkMemory, end: number, last: boolean, { gear, parameters }: Chunking, builder: ContentListBuilder): number {
   let start = 0;
   for (;;) {
-    const cut = nextCut(gear, parameters, buffer, start, end, last);
+    const cut = memory.nextCut(gear, parameters, start, end, last);
     if (cut === undefined) return start;
-    builder.add({ hash: hash('chunk', buffer.subarray(start, cut)), bytes: cut - start });
+    builder.add({ hash: hash('chunk', memory.bytes.subarray(start, cut)), bytes: cut - start });
     start = cut;
   }
 }

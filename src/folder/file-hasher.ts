@@ -126,11 +126,11 @@ export class FileHasher {
           slice = await thread.call('largeSlice', { handle, maxBytes: BYTES_PER_JOB });
           if (slice.changing) return { state: 'changing', finding };
           onHashed(slice.content === undefined ? 0 : 1, Math.min(BYTES_PER_JOB, slice.stat.bytes));
-          for (const row of pageRows(slice.pages)) await ahead.add(row, row.value.length);
+          for (const row of pageRows(slice.pages)) if (ahead.add(row, row.value.length)) await ahead.write();
         } while (slice.content === undefined);
         await ahead.write();
         const chunks = chunkPlaceRows((hash) => store.get(keyspace.listPageKey(hash)), slice.content);
-        for (const row of chunks) await ahead.add(row, CHUNK_ROW_BYTES);
+        for (const row of chunks) if (ahead.add(row, CHUNK_ROW_BYTES)) await ahead.write();
         return { state: 'found', finding, stat: slice.stat, value: fileValue(slice.stat, slice.content), rows: ahead.rest };
       } finally {
         await thread.call('closeLarge', { handle });
@@ -159,10 +159,11 @@ class AheadRows {
     return this.#rows;
   }
 
-  add(row: Operation, bytes: number): Promise<void> | undefined {
+  /** It is time to write. Not awaited here: that would cost each row a turn of the event loop's queue. */
+  add(row: Operation, bytes: number): boolean {
     this.#rows.push(row);
     this.#bytes += bytes;
-    return this.#bytes < AHEAD_BYTES_GOAL ? undefined : this.write();
+    return this.#bytes >= AHEAD_BYTES_GOAL;
   }
 
   async write(): Promise<void> {

@@ -27,7 +27,7 @@ const FAKE_COMPILER = `
 const { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } = require('node:fs');
 const notes = existsSync('dist/.tsbuildinfo') ? JSON.parse(readFileSync('dist/.tsbuildinfo', 'utf8')) : {};
 mkdirSync('dist/app', { recursive: true });
-for (const file of readdirSync('src', { recursive: true }).filter((name) => name.endsWith('.ts'))) {
+for (const file of readdirSync('src', { recursive: true }).filter((name) => name.endsWith('.ts') && !name.startsWith('assembly'))) {
   const content = readFileSync('src/' + file, 'utf8');
   if (content.includes('wrong')) {
     console.log(file + ' is wrong');
@@ -40,7 +40,20 @@ for (const file of readdirSync('src', { recursive: true }).filter((name) => name
 writeFileSync('dist/.tsbuildinfo', JSON.stringify(notes));
 `;
 
-/** Stands in for npm: notes that it was called, then "installs" the compiler. */
+/** Stands in for the compiler of `src/assembly`. */
+const FAKE_ASSEMBLER = `
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+const content = readFileSync(process.argv[2], 'utf8');
+const output = process.argv[process.argv.indexOf('--outFile') + 1];
+mkdirSync(dirname(output), { recursive: true });
+if (content.includes('wrong')) {
+  console.log('chunk-scan.ts is wrong');
+  process.exitCode = 1;
+} else writeFileSync(output, content);
+`;
+
+/** Stands in for npm: notes that it was called, then "installs" the compilers. */
 const FAKE_NPM = `
 const { appendFileSync, copyFileSync, cpSync, existsSync, rmSync } = require('node:fs');
 appendFileSync('npm-calls', process.argv.slice(2).join(' ') + '\\n');
@@ -49,6 +62,8 @@ rmSync('node_modules', { recursive: true, force: true });
 cpSync('registry', 'node_modules', { recursive: true });
 copyFileSync('package-lock.json', 'node_modules/.package-lock.json');
 `;
+
+const SCAN = 'dist/content/chunk-scan.wasm';
 
 let top: string;
 
@@ -68,7 +83,12 @@ beforeEach(() => {
   write('npm.cjs', FAKE_NPM);
   write('package-lock.json', lockFile('1'));
   write('registry/typescript/bin/tsc', FAKE_COMPILER);
-  write('tsconfig.json', JSON.stringify({ compilerOptions: { rootDir: 'src', outDir: 'dist', types: [] }, include: ['src'] }));
+  write('registry/assemblyscript/package.json', '{"type":"module"}');
+  write('registry/assemblyscript/bin/asc.js', FAKE_ASSEMBLER);
+  write('src/assembly/chunk-scan.ts', 'export function scan(): i32 {\n  return 7;\n}\n');
+  write('src/assembly/asconfig.json', '{"options":{"runtime":"stub"}}');
+  const compilerOptions = { rootDir: 'src', outDir: 'dist', types: [] };
+  write('tsconfig.json', JSON.stringify({ compilerOptions, include: ['src'], exclude: ['src/assembly'] }));
   write('src/one.ts', 'export const one: number = 1;\n');
   write('src/app/two.ts', 'export const two: number = 2;\n');
   copyFileSync(join(TOP, 'src/app/setup.mjs'), join(top, 'src/app/setup.mjs'));
@@ -103,6 +123,7 @@ describe('a fresh clone', () => {
     expect(npmCalls()).toBe(1);
     expect(readFileSync(join(top, 'npm-calls'), 'utf8')).toMatch(/^ci --ignore-scripts /);
     expect(readFileSync(join(top, 'dist/one.js'), 'utf8')).toContain('number = 1');
+    expect(readFileSync(join(top, SCAN), 'utf8')).toContain('return 7');
   });
 
   it('is done by one of two that start at once', async () => {
@@ -118,12 +139,13 @@ describe('a fresh clone', () => {
     expect(npmCalls()).toBe(0);
   });
 
-  it('is compiled by the real compiler', async () => {
+  it('is compiled by the real compilers', async () => {
     mkdirSync(join(top, 'node_modules'));
-    symlinkSync(join(TOP, 'node_modules', 'typescript'), join(top, 'node_modules/typescript'));
+    for (const name of ['typescript', 'assemblyscript']) symlinkSync(join(TOP, 'node_modules', name), join(top, 'node_modules', name));
     write('node_modules/.package-lock.json', JSON.stringify({ packages: { 'node_modules/typescript': { version: '1' } } }));
     await expectReady();
     expect(readFileSync(join(top, 'dist/app/two.js'), 'utf8').trim()).toBe('export const two = 2;');
+    expect(readFileSync(join(top, SCAN)).subarray(0, 4).toString('latin1')).toBe('\0asm');
   });
 
   it('is installed without `npm ci` where that refuses, and says so when npm fails', async () => {
@@ -155,18 +177,28 @@ describe('a checkout that has changed', () => {
     expect(npmCalls()).toBe(1);
   });
 
-  it('loses the output of a file that is gone, and gets back one that was removed', async () => {
+  it('is compiled again when only the assembly has changed', async () => {
+    write('src/assembly/chunk-scan.ts', 'export function scan(): i32 {\n  return 8;\n}\n');
+    await expectReady();
+    expect(readFileSync(join(top, SCAN), 'utf8')).toContain('return 8');
+  });
+
+  it('loses the output of a file that is gone, and gets back those that were removed', async () => {
     rmSync(join(top, 'src/one.ts'));
     rmSync(join(top, 'dist/app/two.js'));
+    rmSync(join(top, SCAN));
     await expectReady();
     expect([existsSync(join(top, 'dist/one.js')), existsSync(join(top, 'dist/one.d.ts'))]).toEqual([false, false]);
-    expect(existsSync(join(top, 'dist/app/two.js'))).toBe(true);
+    expect([existsSync(join(top, 'dist/app/two.js')), existsSync(join(top, SCAN))]).toEqual([true, true]);
   });
 
   it('that does not compile fails each time until it does', async () => {
     write('src/one.ts', 'wrong\n');
     for (let run = 0; run < 2; run++) expect(await setup()).toMatchObject({ code: 1, err: expect.stringContaining('one.ts') });
     write('src/one.ts', 'export const one: number = 3;\n');
+    write('src/assembly/chunk-scan.ts', 'wrong\n');
+    expect(await setup()).toMatchObject({ code: 1, err: expect.stringContaining('chunk-scan.ts is wrong') });
+    write('src/assembly/chunk-scan.ts', 'right\n');
     await expectReady();
   });
 });

@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import { blake3 } from '@noble/hashes/blake3.js';
 import * as fc from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { fromHex, toHex, utf8 } from '../../src/base/bytes.ts';
@@ -104,6 +105,16 @@ describe('hash', () => {
       expect((await freshModule()).hashImplementation()).toBe('noble');
     }
     vi.doMock('node:module', () => ({ createRequire: () => () => wrongIn('no such domain') }));
+    expect((await freshModule()).hashImplementation()).toBe('native');
+  });
+
+  test('a module that answers as noble does is used', async () => {
+    vi.stubEnv('SAMEROOT_HASH', undefined);
+    const newKeyed = (key: Buffer): object => {
+      let input: Uint8Array;
+      return { reset() {}, update: (bytes: Uint8Array) => (input = bytes), digest: () => toHex(blake3(input, { key })) };
+    };
+    vi.doMock('node:module', () => ({ createRequire: () => () => ({ Blake3Hasher: { newKeyed } }) }));
     expect((await freshModule()).hashImplementation()).toBe('native');
   });
 

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { SamerootError } from '../../base/errors.ts';
 import { CHUNK_FRAME_BYTES_MAX, SEND_HIGH_WATER_BYTES } from '../../base/limits.ts';
-import { threadScript } from '../../base/thread.ts';
+import { builtFile } from '../../base/built-file.ts';
 import { loadIdentity } from '../../net/identity.ts';
 import type { Address, Channel } from '../../net/transport.ts';
 import { createPlainTransport, createTlsTransport } from '../../net/ws-transport.ts';
@@ -39,7 +39,7 @@ export class Peer implements AsyncDisposable {
 
   constructor(dataDir: string) {
     const workerData: PeerInput = { dataDir };
-    this.#worker = new Worker(threadScript(import.meta.url, 'app/bench/peer-worker.js'), { name: 'sameroot-bench-peer', workerData });
+    this.#worker = new Worker(builtFile(import.meta.url, 'app/bench/peer-worker.js'), { name: 'sameroot-bench-peer', workerData });
     this.#ready = once(this.#worker, 'message');
     this.#ready.catch(() => undefined);
   }

@@ -1,7 +1,7 @@
 /** How fast one core hashes and looks for borders of chunks, with the functions that the product uses. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { KIB } from '../../base/limits.ts';
-import { nextCut } from '../../content/chunker.ts';
+import { makeChunkMemory } from '../../content/chunk-memory.ts';
 import { hash } from '../../content/hash.ts';
 import { secondsSince, type Control } from './control.ts';
 import type { Payload } from './payload.ts';
@@ -23,9 +23,11 @@ export function measureHash({ block }: Payload, budgetMs: number, control: Contr
 
 /** Bytes per second, those included that the chunker may pass over. */
 export function measureChunkScan({ block, gear, chunker }: Payload, budgetMs: number, control: Control): Promise<number> {
+  const memory = makeChunkMemory(block.length);
+  memory.bytes.set(block);
   let at = 0;
   return rateOf('looking for the borders of chunks', budgetMs, control, () => {
-    const end = nextCut(gear, chunker, block, at, block.length, true)!;
+    const end = memory.nextCut(gear, chunker, at, block.length, true)!;
     const bytes = end - at;
     at = end % block.length;
     return bytes;
