@@ -6,7 +6,6 @@
  */
 import { SamerootError } from './errors.ts';
 
-const textEncoder = new TextEncoder();
 const strictDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 export const EMPTY_BYTES: Uint8Array = new Uint8Array(0);
@@ -44,8 +43,10 @@ export function fromByteKey(key: string): Uint8Array {
   return Buffer.from(key, 'latin1');
 }
 
+/** In the memory that small buffers share: a `TextEncoder` takes memory of its own from the system each time, and thrice the time. */
 export function utf8(text: string): Uint8Array {
-  return textEncoder.encode(text);
+  const { buffer, byteOffset, length } = Buffer.from(text, 'utf8');
+  return new Uint8Array(buffer, byteOffset, length);
 }
 
 /** The text of UTF-8 bytes, or `undefined` where they are not UTF-8. */

@@ -8,6 +8,13 @@ import { ioError } from './io-error.ts';
 
 export const OWNER_ONLY = 0o600;
 
+const NO_LINKS: ReadonlySet<string | undefined> = new Set(['EPERM', 'EACCES', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK', 'EXDEV']);
+
+/** What `link` says where the file system has no hard links (on some, nobody is allowed to make one), or this file has as many as it may. */
+export function cannotLink(error: unknown): boolean {
+  return NO_LINKS.has(systemCode(error));
+}
+
 /** For one chunk at a time: jobs run one after the other. */
 export const scratch: Buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES_MAX);
 

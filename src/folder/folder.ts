@@ -355,6 +355,11 @@ export class Folder implements AsyncDisposable {
     return this.#staging.finish(contents);
   }
 
+  /** Written to staging, and not flushed yet. Never said of a content of several chunks: somebody may still be at its part. */
+  isUnflushed(content: ContentId): boolean {
+    return contentLevel(content) === 0 && this.#staging.placeable(content) === undefined;
+  }
+
   // --- replica -> disk -------------------------------------------------------------------------------------------
 
   todoRows(key: Uint8Array): Operation[] {

@@ -16,9 +16,11 @@ import type { Clock, Log, Timers } from '../base/world.ts';
 import { contentLevel, type ContentId } from '../content/content-list.ts';
 import { equalEntries, type Entry } from '../entry/entry.ts';
 import { view } from '../entry/view.ts';
+import type { Head } from '../replica/head.ts';
 import type { Mutation, Replica } from '../replica/replica.ts';
 import * as keyspace from '../store/keyspace.ts';
 import type { Operation } from '../store/store.ts';
+import { BegunRemovals } from './begun-removals.ts';
 import { chunkPlaceRows, ContentIndex } from './content-index.ts';
 import type { JobCaller } from './disk-jobs.ts';
 import type { DiskAccess } from './disk.ts';
@@ -96,13 +98,13 @@ export class Materialiser {
   readonly #sources: LocalSources;
   #nextCopy = 0;
   readonly #problems = new Map<string, PlaceProblem>();
-  #redoing = false;
-  readonly #unsure = new Set<string>();
+  readonly #begun: BegunRemovals;
 
   constructor(options: MaterialiserOptions) {
     this.#options = options;
     this.#index = new ContentIndex(options.replica.store);
     this.#sources = new LocalSources(options);
+    this.#begun = new BegunRemovals(options.replica.store);
   }
 
   /** Paths that cannot be shown now, and why. */
@@ -141,15 +143,6 @@ export class Materialiser {
 
   /** Projects everything that has a todo row, at the start. `left`: the keys that are not done. */
   async redo(): Promise<Projection & { readonly left: readonly Uint8Array[] }> {
-    this.#redoing = true;
-    try {
-      return await this.#redoAll();
-    } finally {
-      this.#redoing = false;
-    }
-  }
-
-  async #redoAll(): Promise<Projection & { readonly left: readonly Uint8Array[] }> {
     const all = { done: [] as Uint8Array[], dirty: new Set<string>(), missing: [] as MissingContent[], waiting: [] as Uint8Array[] };
     const left = new Map<string, Uint8Array>();
     const project = async (keys: readonly Uint8Array[]): Promise<void> => {
@@ -222,12 +215,13 @@ export class Materialiser {
   /** The contents of several chunks that are new in the folder. */
   async #projectBatch(keys: readonly Uint8Array[], round: Round): Promise<ContentId[]> {
     const { root, access, replica, staging, gate, timers } = this.#options;
+    const { head } = replica;
     const plan = await new Planner(replica, staging, timers).plan(keys);
     const batch = nextBatch(replica);
     const result = await this.#apply(plan, batch.name);
     this.#options.standing.setAside += countAside([...result.removals, ...result.placements]);
     this.#noteKept(plan, result);
-    const rows = rowsOf(plan, result, this.#options.trash);
+    const rows = [...rowsOf(plan, result, this.#options.trash), ...this.#begun.end(settledRemovals(plan, result))];
     if (rows.length > 0) rows.push(batch.row);
     try {
       await access.makeDurable(root, [], result.touched);
@@ -235,7 +229,7 @@ export class Materialiser {
       for (const keyPlan of plan.keys) this.#judge(keyPlan, plan, outcomes, round);
       for (const key of plan.idle) round.keys.set(byteKey(key), 'done');
       const fresh = this.#newLargeContents(plan, result);
-      await this.#commit(plan, rows, round);
+      await this.#commit(plan, head, rows, round);
       return fresh;
     } catch (error) {
       if (rows.length > 0) gate.owe(() => this.#record(result.touched, rows));
@@ -265,6 +259,7 @@ export class Materialiser {
       ...operation,
       mayBeGone: operation.mayBeGone || this.#isUnsure(operation.path),
     }));
+    await this.#begun.begin(removals.filter(({ mayBeGone }) => !mayBeGone).map(({ path }) => path));
     const placements = plan.placements.map(({ operation }) => operation);
     const touches = plan.touches.map(({ operation }) => operation);
     const checks = plan.refreshes.map(({ operation }) => operation);
@@ -292,17 +287,15 @@ export class Materialiser {
     });
   }
 
-  /** It may have been removed by us, in an earlier run or although we were told that it failed. */
+  /** It may have been removed by us: in an earlier run, although we were told that it failed, or after this copy of the database was made. */
   #isUnsure(path: string): boolean {
-    return this.#redoing || this.#unsure.has(path);
+    return this.#begun.has(path) || this.#options.standing.restored;
   }
 
   #noteKept(plan: Plan, result: BatchResult): void {
     const { staging } = this.#options;
     for (const [at, { operation }] of plan.removals.entries()) {
       const outcome = result.removals[at]!;
-      if (outcome.status === 'failed') this.#unsure.add(operation.path);
-      else this.#unsure.delete(operation.path);
       if (outcome.status === 'done' && outcome.kept === true) staging.noteKept(operation.keepAs!);
     }
   }
@@ -324,7 +317,7 @@ export class Materialiser {
   #judge(keyPlan: KeyPlan, plan: Plan, outcomes: ReadonlyMap<string, Outcome>, round: Round): void {
     const id = byteKey(keyPlan.key);
     round.absent.delete(id);
-    const own = pathOfKey(keyPlan.key)!;
+    const own = keyPlan.paths[0]!;
     if (keyPlan.problem !== undefined) {
       round.keys.set(id, 'waiting');
       this.#addProblem(own, keyPlan.problem.code, keyPlan.problem.message);
@@ -370,28 +363,28 @@ export class Materialiser {
 
   /**
    * Through the replica's own queue, for its order: only there is it certain that no commit under way brings a new
-   * entry, with a todo row that must stay.
+   * entry, with a todo row that must stay. `head`: from before the plan. While it is the same, so is every entry.
    */
-  async #commit(plan: Plan, rows: readonly Operation[], round: Round): Promise<void> {
+  async #commit(plan: Plan, head: Head, rows: readonly Operation[], round: Round): Promise<void> {
     const { replica } = this.#options;
+    const all = [...rows, ...plan.idle.map(todoDone)];
+    const isTodo = ({ key }: KeyPlan): boolean => replica.store.get(keyspace.pendingKey(key)) !== undefined;
     const done = plan.keys.filter(({ key }) => round.keys.get(byteKey(key)) === 'done');
-    const todo = (key: Uint8Array): boolean => replica.store.get(keyspace.pendingKey(key)) !== undefined;
-    const ends = done
-      .filter(({ key }) => todo(key))
-      .map(({ key, entry }): Mutation => {
-        let unchanged = false;
-        const next = (current: Entry | undefined): Entry | undefined => {
-          unchanged = current !== undefined && equalEntries(current, entry);
-          if (!unchanged) round.keys.set(byteKey(key), 'stale');
-          return current;
-        };
-        return { key, next, rows: () => (unchanged ? [todoDone(key)] : []) };
-      });
-    const idle = plan.idle.map(todoDone);
-    const all = [...rows, ...idle];
+    // To delete a row that is not there costs less than to look for it, but where nothing else is to be written.
+    const ends = all.length > 0 ? done : done.filter(isTodo);
     if (all.length + ends.length === 0) return;
+    if (await replica.record(head, [...all, ...ends.map(({ key }) => todoDone(key))])) return;
+    const checked = ends.filter(isTodo).map(({ key, entry }): Mutation => {
+      let unchanged = false;
+      const next = (current: Entry | undefined): Entry | undefined => {
+        unchanged = current !== undefined && equalEntries(current, entry);
+        if (!unchanged) round.keys.set(byteKey(key), 'stale');
+        return current;
+      };
+      return { key, next, rows: () => (unchanged ? [todoDone(key)] : []) };
+    });
     const first: Mutation = { key: plan.keys[0]?.key ?? plan.idle[0]!, next: (current) => current, rows: () => all };
-    await replica.commit([first, ...ends]);
+    await replica.commit([first, ...checked]);
   }
 
   /** So that chunks of this content are found when another file needs them. Only hints, so not in the commit. */
@@ -411,4 +404,10 @@ export class Materialiser {
       this.#options.log.warn('content list is incomplete', { content: toHex(content) });
     }
   }
+}
+
+/** Paths of which it is known whether we have removed what was there. */
+function settledRemovals(plan: Plan, { removals }: BatchResult): string[] {
+  const isKnown = (outcome: Outcome): boolean => outcome.status !== 'failed' || outcome.isThere === true;
+  return plan.removals.filter((_, at) => isKnown(removals[at]!)).map(({ operation }) => operation.path);
 }

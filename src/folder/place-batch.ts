@@ -101,7 +101,15 @@ export type Outcome =
   /** `path`, a parent or this path itself, is not a folder or not a file as it would have to be. */
   | { readonly status: 'blocked'; readonly path: string }
   | { readonly status: 'absent' }
-  | { readonly status: 'failed'; readonly code: ErrorCode; readonly message: string };
+  | {
+      readonly status: 'failed';
+      readonly code: ErrorCode;
+      readonly message: string;
+      /** Of a removal. False: nothing is there any more, or nobody can tell, so it may have been done all the same. */
+      readonly isThere?: boolean;
+      /** Of a file that is as its row says but for its time of change, and that has changed by our own doing. */
+      readonly stat?: DiskStat | undefined;
+    };
 
 export interface BatchResult {
   readonly removals: readonly Outcome[];

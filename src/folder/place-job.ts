@@ -11,20 +11,27 @@
  * down; changes of mode and time last.
  */
 import { join } from 'node:path';
-import { equalBytes, toHex } from '../base/bytes.ts';
 import { messageOf, SamerootError, systemCode } from '../base/errors.ts';
-import { hash } from '../content/hash.ts';
 import { Arrivals, noteOf, noteOfTouch, setModeAndTime, type Ready } from './arrivals.ts';
 import { diskStat, kindOf, lstatExisting, lstatOrNothing, MODE_BITS, wholeMs } from './disk-stat.ts';
 import type { Disk, FileStats } from './disk.ts';
-import { readSmall, tryToRemove } from './file-io.ts';
+import { cannotLink, tryToRemove } from './file-io.ts';
+import { isAs, isThere, isWanted, statBehindNames } from './found-there.ts';
 import { IntoTrash, QUARANTINE_FOLDER, sameFile, TRASH_FOLDER, type Trashed } from './into-trash.ts';
 import { ioCode } from './io-error.ts';
 import { Parents, type ParentFault } from './parents.ts';
 import { parentPath } from './paths.ts';
 import type { Batch, BatchResult, Check, Known, Outcome, Placement, Removal, Touch, Wanted } from './place-batch.ts';
 import { dropNotes, readNotes, writeNotes, type PlaceNotes } from './place-notes.ts';
-import { sameStat, type DiskStat } from './placed.ts';
+import type { DiskStat } from './placed.ts';
+
+/** A name in staging for a file that is changed where it is. */
+interface SecondName {
+  /** `undefined`: it has none. */
+  readonly name: string | undefined;
+  /** Why not, where it should have one. */
+  readonly error: unknown;
+}
 
 /** Public methods are jobs: see `disk-jobs.ts`. */
 export class PlaceJobs {
@@ -57,6 +64,11 @@ class Applier {
   readonly #parents: Parents;
   readonly #arrivals: Arrivals;
   readonly #touched = new Set<string>();
+  /**
+   * Files that have had a second name, and then were not replaced or changed after all: their time of change is ours. Their
+   * rows are to say so, or they would be read again, and bits that have rotted on this disk would pass for an edit.
+   */
+  readonly #renewed = new Map<string, DiskStat>();
 
   constructor(disk: Disk, trash: IntoTrash, batch: Batch) {
     this.#disk = disk;
@@ -69,7 +81,7 @@ class Applier {
   run(): BatchResult {
     const { removals, placements, touches, checks } = this.#batch;
     const checked = checks.map((check) => this.#guarded(check.path, () => this.#check(check)));
-    const removed = removals.map((removal) => this.#guarded(removal.path, () => this.#remove(removal)));
+    const removed = removals.map((removal) => this.#removeOrLook(removal));
     const { placed, changed } = this.#show(placements, touches);
     this.#parents.restoreModes();
     return { removals: removed, placements: placed, touches: changed, checks: checked, touched: [...this.#touched] };
@@ -81,7 +93,7 @@ class Applier {
     const seconds = touches.map((touch) => this.#secondName(touch));
     const notes = [
       ...placements.map(({ path, row }, at) => noteOf(path, row, ready[at]!.arriving)),
-      ...touches.map((touch, at) => noteOfTouch(touch, seconds[at])),
+      ...touches.map((touch, at) => noteOfTouch(touch, seconds[at]!.name)),
     ];
     const { tmp, name } = this.#batch;
     const failure = failureOf(() => writeNotes(this.#disk, tmp, { batch: name, notes: notes.filter((note) => note !== undefined) }));
@@ -90,21 +102,36 @@ class Applier {
         this.#place(placement, failure === undefined ? ready[at]! : { arriving: undefined, error: failure }),
       ),
     );
-    const changed = touches.map((touch, at) => this.#guarded(touch.path, () => this.#touch(touch, seconds[at], failure)));
+    const changed = touches.map((touch, at) => {
+      const { name: second, error } = seconds[at]!;
+      return this.#guarded(touch.path, () => this.#touch(touch, second, error ?? (second === undefined ? undefined : failure)));
+    });
     // What was not shown is removed now, or placed by others later on, and would count as shown then.
     const isShown = [...placed.map(hasMoved), ...changed.map(({ status }) => status === 'done')];
     const wrong = new Set(notes.flatMap((note, at) => (note === undefined || isShown[at] === true ? [] : [note.temporary])));
     if (wrong.size === 0 || failureOf(() => dropNotes(this.#disk, tmp, wrong)) === undefined) this.#arrivals.removeLeftovers();
-    return { placed, changed };
+    for (const [at, { path, was }] of touches.entries()) if (changed[at]!.status === 'failed') this.#renew(path, was);
+    return { placed: this.#withStats(placements, placed), changed: this.#withStats(touches, changed) };
   }
 
-  /** `undefined` where it can not have one: then it is touched without a note. */
-  #secondName({ path, was, row }: Touch): string | undefined {
+  #withStats(operations: readonly { readonly path: string }[], outcomes: readonly Outcome[]): Outcome[] {
+    const statAt = (at: number): DiskStat | undefined => this.#renewed.get(operations[at]!.path);
+    return outcomes.map((outcome, at) => (outcome.status === 'failed' ? { ...outcome, stat: statAt(at) } : outcome));
+  }
+
+  /** Where there are no second names, it is touched without a note; any other failure may pass, and it waits for that. */
+  #secondName({ path, was, row }: Touch): SecondName {
     try {
-      return row === undefined || this.#parents.check(path) !== undefined ? undefined : this.#arrivals.secondName(path, was);
-    } catch {
-      return undefined;
+      const has = row !== undefined && this.#parents.check(path) === undefined;
+      return { name: has ? this.#arrivals.secondName(path, was) : undefined, error: undefined };
+    } catch (error) {
+      return { name: undefined, error: cannotLink(error) ? undefined : error };
     }
+  }
+
+  #renew(path: string, was: Known): void {
+    const stat = statBehindNames(this.#disk, this.#absolute(path), was);
+    if (stat !== undefined && stat.ctimeMs !== was.stat.ctimeMs) this.#renewed.set(path, stat);
   }
 
   #absolute(path: string): string {
@@ -136,6 +163,12 @@ class Applier {
   #refuge(setAside: boolean): readonly [folder: string, base: string] {
     const { day, quarantine } = this.#batch;
     return setAside && quarantine !== undefined ? [quarantine, QUARANTINE_FOLDER] : [day, TRASH_FOLDER];
+  }
+
+  /** What is still there was not removed by us, whatever becomes of it. */
+  #removeOrLook(removal: Removal): Outcome {
+    const outcome = this.#guarded(removal.path, () => this.#remove(removal));
+    return outcome.status === 'failed' ? { ...outcome, isThere: isThere(this.#disk, this.#absolute(removal.path)) } : outcome;
   }
 
   #remove({ path, was, keepAs, setAside, mayBeGone }: Removal): Outcome {
@@ -187,7 +220,8 @@ class Applier {
   }
 
   #place(placement: Placement, ready: Ready): Outcome {
-    const { path, was, want, setAside } = placement;
+    const { path, want, setAside } = placement;
+    const was = this.#knownOf(placement);
     const fault = this.#parents.check(path);
     if (fault !== undefined) return blockedBy(fault);
     const target = this.#absolute(path);
@@ -211,9 +245,26 @@ class Applier {
       // Copies have another inode; a link that is not the file we looked at shows that the user was quicker.
       if (was.kind === 'file' && now.nlink > 1 && !sameFile(now, was.stat)) return { status: 'dirty', path };
     }
-    this.#disk.rename(join(this.#batch.tmp, arriving.name), target);
+    try {
+      this.#disk.rename(join(this.#batch.tmp, arriving.name), target);
+    } catch (error) {
+      if (was !== undefined && trashed !== undefined) this.#takeBack(path, was, trashed);
+      throw error;
+    }
     if (want.kind === 'directory') this.#parents.made(path);
     return { status: 'done', stat: this.#statOf(target, arriving.stats), trashed, moved: true };
+  }
+
+  #knownOf({ path, was }: Placement): Known | undefined {
+    const stat = this.#renewed.get(path);
+    return was === undefined || stat === undefined ? was : { ...was, stat };
+  }
+
+  /** It stays where it is: it needs no name in the trash. */
+  #takeBack(path: string, was: Known, trashed: Trashed): void {
+    const target = this.#absolute(path);
+    if (statBehindNames(this.#disk, target, was) !== undefined) tryToRemove(this.#disk, join(this.#batch.root, trashed.path));
+    this.#renew(path, was);
   }
 
   /** Of what has arrived. Where it can not be seen any more, for a user was quicker, say, it is as no file ever is. */
@@ -255,7 +306,7 @@ class Applier {
     const timeFine = mtimeMs === undefined || now.mtimeMs === was.stat.mtimeMs || wholeMs(now.mtimeMs) === mtimeMs;
     const sameBytes = was.kind === 'directory' || (now.inode === was.stat.inode && now.bytes === was.stat.bytes);
     if (!modeFine || !timeFine || !sameBytes) return { status: 'dirty', path };
-    if (secondName !== undefined && failure !== undefined) throw failure;
+    if (failure !== undefined) throw failure;
     if (mtimeMs === undefined) {
       this.#disk.chmod(target, mode);
       this.#parents.modeSet(path);
@@ -297,23 +348,4 @@ function hasMoved(outcome: Outcome): boolean {
 
 function blockedBy(fault: ParentFault): Outcome {
   return fault.how === 'missing' ? { status: 'dirty', path: fault.path } : { status: 'blocked', path: fault.path };
-}
-
-/** As the row says. Of folders only kind and mode count: their times and sizes follow what is in them. */
-function isAs(stats: FileStats, was: Known): boolean {
-  if (kindOf(stats) !== was.kind) return false;
-  const now = diskStat(stats);
-  return was.kind === 'directory' ? now.mode === was.stat.mode : sameStat(now, was.stat);
-}
-
-/** Whether what lies there already has the wanted bytes: read and hashed where that is cheap. Else it is taken in, and found to be them. */
-function isWanted(disk: Disk, target: string, stats: FileStats, want: Wanted): boolean {
-  if (kindOf(stats) !== want.kind) return false;
-  if (want.kind === 'directory') return diskStat(stats).mode === want.mode;
-  if (want.kind === 'symlink') return equalBytes(disk.readlink(target), want.target);
-  if (stats.size !== want.bytes) return false;
-  if (want.bytes === 0) return true;
-  if (want.chunk === undefined) return false;
-  const bytes = readSmall(disk, target);
-  return bytes !== undefined && toHex(hash('chunk', bytes)) === want.chunk;
 }

@@ -50,10 +50,12 @@ export function rowsOf(plan: Plan, result: BatchResult, trash: Trash): Operation
     const previous = removed.has(pathPlan.path) ? undefined : pathPlan.row;
     keepTrash(pathPlan.path, previous, outcome);
     if (outcome.status === 'done') rows.push(...shown(pathPlan, previous, outcome.stat!));
+    else rows.push(...renewedRows(pathPlan, outcome));
   }
   for (const [at, { plan: pathPlan }] of plan.touches.entries()) {
     const outcome = result.touches[at]!;
     if (outcome.status === 'done') rows.push(...shown(pathPlan, pathPlan.row, outcome.stat!));
+    else rows.push(...renewedRows(pathPlan, outcome));
   }
   for (const [at, { plan: pathPlan }] of plan.refreshes.entries()) {
     if (result.checks[at]!.status === 'left') rows.push(...shown(pathPlan, pathPlan.row, pathPlan.row!.stat));
@@ -93,6 +95,12 @@ function shownRows({ path, wish }: PathPlan, previous: Placed | undefined, stat:
   const rows = placeRows(path, placed, previous);
   const isNew = content !== undefined && (previous?.content === undefined || !equalBytes(previous.content, content));
   return isNew ? [...rows, newestPathRow(content, path)] : rows;
+}
+
+/** Nothing was shown, but the file has another time of change since, which is ours. A power loss may undo that: then it is read again. */
+function renewedRows({ path, row }: PathPlan, outcome: Outcome): Operation[] {
+  const stat = outcome.status === 'failed' ? outcome.stat : undefined;
+  return stat === undefined ? [] : placeRows(path, { ...row!, stat }, row);
 }
 
 /** A folder that outlives its entry, because something is in it: no edit of anybody's, so it must not be ingested as one. */

@@ -75,6 +75,7 @@ const KEYS_PER_TURN = 512;
 const IMPLIED_FOLDER_MODE = 0o755;
 /** Names that are longer may be cut in the names of their conflict copies. */
 const STEM_BYTES_UNCUT = 64;
+const NO_COPIES: ReadonlyMap<string, Placed> = new Map();
 
 export class Planner {
   readonly #replica: Replica;
@@ -101,7 +102,11 @@ export class Planner {
       const path = pathOfKey(key);
       const entry = this.#replica.entry(key);
       if (path === undefined || entry === undefined) this.#idle.push(key);
-      else wishes.push({ key, entry, paths: await this.#planKey(path, entry) });
+      else {
+        const row = getPlaced(this.#replica.store, path);
+        const placedCopies = mayHaveCopies(entry, row) ? await this.#copiesOf(path) : NO_COPIES;
+        wishes.push({ key, entry, paths: this.#planKey(path, entry, row, placedCopies) });
+      }
     }
     for (const { key, entry, paths } of wishes) this.#keys.push({ key, entry, paths, problem: this.#problemOf(paths) });
     const blocked = new Set(this.#keys.filter(({ problem }) => problem !== undefined).flatMap(({ paths }) => paths));
@@ -109,15 +114,12 @@ export class Planner {
     return this.#operations(blocked);
   }
 
-  async #planKey(path: string, entry: Entry): Promise<string[]> {
+  #planKey(path: string, entry: Entry, row: Placed | undefined, placedCopies: ReadonlyMap<string, Placed>): string[] {
     const shown = view(entry);
-    const row = getPlaced(this.#replica.store, path);
     const wishes = this.#wishes(path, shown);
     const paths = [path];
     const own = wishes.get(path);
     if (own !== undefined || row === undefined || row.owner === path) this.#paths.set(path, { path, row, wish: own, buried: shown.buried });
-    const copiesMayBe = row === undefined ? entry.versions.length > 1 || entry.context.size > 1 : row.copies;
-    const placedCopies = copiesMayBe ? await this.#copiesOf(path) : new Map<string, Placed>();
     for (const [copy, placed] of placedCopies) {
       if (!wishes.has(copy)) this.#add(paths, { path: copy, row: placed, wish: undefined, buried: [] });
     }
@@ -306,6 +308,11 @@ export class Planner {
     const keeping = removals.map((removal) => ({ plan: removal.plan, operation: { ...removal.operation, keepAs: kept.get(removal) } }));
     return { removals: keeping, placements, duplicates };
   }
+}
+
+/** On the disk. */
+function mayHaveCopies(entry: Entry, row: Placed | undefined): boolean {
+  return row === undefined ? entry.versions.length > 1 || entry.context.size > 1 : row.copies;
 }
 
 function impliedFolder(path: string, buried: readonly Dot[]): Wish {

@@ -1,18 +1,18 @@
 /**
- * The file system of this host behind the port `Disk`. With the two files of the disk thread the only place of this
- * room that touches it.
+ * The file system of this host behind the port `Disk`. With the two files of the disk thread and `sync-program.ts` the only
+ * place of this room that touches it.
  *
- * Flushing: a few files are flushed one by one; many by one `syncfs` of their file system, which Node.js offers only
- * through the program `sync -f`. Measured on 20,000 files of 2-6 KB: 0.5 s with it, 2.2-2.9 s with an fdatasync for each
- * file. A flush that fails is never repeated as if nothing had happened: the kernel reports a lost write once only.
+ * Flushing: a few files are flushed one by one; many by one `syncfs` of their file system (sync-program.ts). Measured on
+ * 20,000 files of 2-6 KB: 0.5 s with it, 2.2-2.9 s with an fdatasync for each file. A flush that fails is never repeated as
+ * if nothing had happened: the kernel reports a lost write once only.
  */
-import { spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import { open } from 'node:fs/promises';
 import { asBuffer } from '../base/bytes.ts';
-import { SamerootError, systemCode } from '../base/errors.ts';
+import { systemCode } from '../base/errors.ts';
 import { FLUSH_EACH_MAX, OPEN, TICK_MS_MAX, type Disk, type DiskAccess, type FolderWatch } from './disk.ts';
 import { ioError } from './io-error.ts';
+import { SyncProgram } from './sync-program.ts';
 
 const { constants } = fs;
 
@@ -73,11 +73,12 @@ export const realDisk: Disk = {
 
 export class RealDiskAccess implements DiskAccess {
   readonly disk: Disk = realDisk;
+  readonly #syncProgram = new SyncProgram();
   #hasSyncProgram = true;
 
   async makeDurable(root: string, files: readonly string[], inodes: readonly string[]): Promise<void> {
     if (files.length + inodes.length > FLUSH_EACH_MAX && this.#hasSyncProgram) {
-      this.#hasSyncProgram = await syncFileSystem(root);
+      this.#hasSyncProgram = await this.#syncProgram.flush(root);
       if (this.#hasSyncProgram) return;
     }
     await inGroups(files, (path) => flush(`${root}/${path}`, true));
@@ -103,20 +104,4 @@ async function flush(path: string, bytesOnly: boolean): Promise<void> {
   } catch (cause) {
     if (!NOT_THERE.has(systemCode(cause))) throw ioError('could not be flushed', path, cause);
   }
-}
-
-/** One `syncfs`. False where there is no program for it. */
-async function syncFileSystem(root: string): Promise<boolean> {
-  const child = spawn('sync', ['-f', root], { stdio: ['ignore', 'ignore', 'pipe'] });
-  let text = '';
-  child.stderr.setEncoding('utf8').on('data', (part: string) => (text += part));
-  const status = await new Promise<number | undefined>((resolve) => {
-    child.once('error', () => resolve(undefined));
-    child.once('close', (code) => resolve(code ?? undefined));
-  });
-  if (status === 0) return true;
-  if (status !== undefined && !/option|usage/i.test(text)) {
-    throw new SamerootError('IO_ERROR', `the file system could not be flushed: ${text.trim()}`, { path: root });
-  }
-  return false;
 }

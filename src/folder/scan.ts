@@ -101,18 +101,29 @@ export class Scanner {
     }
   }
 
-  /** The ranges of rows of some paths, in order. A path without folder on either side costs one read, no iterator. */
+  /**
+   * The ranges of rows of some paths, in order. A path without folder on either side costs one read, no iterator. Only where no
+   * row is, the disk is asked whether there is a folder. Below the row of a file or link there are none but those of deletes that
+   * are held, and what turns up there is looked at again by itself.
+   */
   async #segments(starts: readonly string[]): Promise<(Range | Row)[]> {
     const { root, store, table, thread } = this.#options;
-    const { kinds } = await thread.call('look', { root, paths: starts });
     const segments: { at: string; rows: Range | Row }[] = [];
-    for (const [index, path] of starts.entries()) {
+    const unknown: string[] = [];
+    const addBelow = (path: string): void => {
+      segments.push({ at: `${path}/`, rows: keyspace.prefixRange(concatBytes(table, utf8(`${path}/`))) });
+    };
+    for (const path of starts) {
       const key = concatBytes(table, utf8(path));
       const row = store.get(key);
-      if (row !== undefined) segments.push({ at: path, rows: [key, row] });
-      const wasFolder = row === undefined ? kinds[index] === NO_KIND : decodePlaced(path, row).kind === 'directory';
-      const isFolder = kinds[index] === WALK_KINDS.indexOf('directory');
-      if (wasFolder || isFolder) segments.push({ at: `${path}/`, rows: keyspace.prefixRange(concatBytes(table, utf8(`${path}/`))) });
+      if (row === undefined) unknown.push(path);
+      else segments.push({ at: path, rows: [key, row] });
+      if (row !== undefined && decodePlaced(path, row).kind === 'directory') addBelow(path);
+    }
+    if (unknown.length > 0) {
+      const { kinds } = await thread.call('look', { root, paths: unknown });
+      const mayHaveRowsBelow: readonly number[] = [NO_KIND, WALK_KINDS.indexOf('directory')];
+      for (const [index, path] of unknown.entries()) if (mayHaveRowsBelow.includes(kinds[index]!)) addBelow(path);
     }
     return segments.sort((a, b) => compareText(a.at, b.at)).map(({ rows }) => rows);
   }

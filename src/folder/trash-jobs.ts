@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { messageOf, systemCode, type ErrorCode } from '../base/errors.ts';
 import { diskStat, lstatExisting, lstatOrNothing } from './disk-stat.ts';
 import type { Disk } from './disk.ts';
+import { cannotLink } from './file-io.ts';
 import { sameFile, TRASH_FOLDER, type IntoTrash, type Trashed } from './into-trash.ts';
 import { ioCode } from './io-error.ts';
 import { Parents } from './parents.ts';
@@ -19,9 +20,6 @@ interface RestoreItem {
   readonly stat: DiskStat;
   readonly target: string;
 }
-
-/** What `link` says where the file system has no hard links, or this file has as many as it may. */
-const NO_LINKS: ReadonlySet<string | undefined> = new Set(['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK', 'EXDEV']);
 
 /** Public methods are jobs: see `disk-jobs.ts`. */
 export class TrashJobs {
@@ -96,7 +94,7 @@ export class TrashJobs {
     try {
       this.#disk.link(source, target);
     } catch (error) {
-      if (!NO_LINKS.has(systemCode(error))) throw error;
+      if (!cannotLink(error)) throw error;
       if (this.#disk.lstat(target) !== undefined) throw Object.assign(new Error('taken'), { code: 'EEXIST' });
       this.#disk.rename(source, target);
     }

@@ -38,7 +38,7 @@ export interface Landing {
   holds(content: ContentId, kind: ContentKind): boolean;
   readonly files: ContentTarget;
   readonly blobs: ContentTarget;
-  /** Makes the contents durable. */
+  /** Makes the contents durable. Some may have been placed by now: they were staged for an earlier group too. */
   finish(files: readonly ContentId[]): Promise<void>;
   /** Rows that remember, in the commit's own batch, that this key is still to be shown on disk. */
   todoRows(key: Uint8Array): readonly Operation[];
@@ -47,10 +47,23 @@ export interface Landing {
   close(): void;
 }
 
-interface Arrival extends Incoming {
+/** The new entries of one message of a peer. */
+interface Offer {
   readonly peer: string;
+  left: number;
+  failed: boolean;
+  settled(): void;
+}
+
+interface Arrival extends Incoming {
+  /** Of the entry. */
+  readonly bytes: Uint8Array;
+  /** The key, for maps. */
+  readonly id: string;
+  /** Contents of versions that are new here and whose bytes were not on this host when it came. */
+  readonly missing: readonly ContentValue[];
   readonly staged: ContentId[];
-  settle(failed: boolean): void;
+  readonly offer: Offer;
 }
 
 export interface IntakeOptions {
@@ -102,22 +115,22 @@ export class Intake {
    * @throws {SamerootError} `BAD_ENCODING`, `BAD_MESSAGE` for bytes that no honest peer sends; `REPLICA_ROLLED_BACK`
    */
   async offer(peer: string, items: readonly EntryItem[], inline: readonly InlineChunk[]): Promise<boolean> {
-    const fresh: Incoming[] = [];
-    let sound = true;
-    for (const item of items) {
-      const incoming = { key: item.key, entry: decodeEntry(item.entry) };
+    const offer: Offer = { peer, left: 0, failed: false, settled: () => {} };
+    const fresh: Arrival[] = [];
+    for (const { key, entry: bytes } of items) {
+      const incoming = { key, entry: decodeEntry(bytes) };
       if (provesRollback(incoming.entry, this.#options.replica)) throw rolledBack();
-      const adds = this.#guarded(incoming, () => this.#adds(incoming));
-      if (adds === undefined) sound = false;
-      else if (adds) fresh.push(incoming);
+      const missing = this.#guarded(incoming, () => this.#missingContents(incoming));
+      if (missing === undefined) offer.failed = true;
+      else if (missing !== 'known') fresh.push({ key, entry: incoming.entry, bytes, id: byteKey(key), missing, staged: [], offer });
     }
-    for (const { key } of fresh) this.#arriving.set(byteKey(key), (this.#arriving.get(byteKey(key)) ?? 0) + 1);
+    for (const { id } of fresh) this.#arriving.set(id, (this.#arriving.get(id) ?? 0) + 1);
     try {
       const inlined = await this.#takeInline(inline, fresh);
-      const results = await Promise.all(fresh.map((incoming) => this.#admit(peer, incoming, inlined)));
-      return sound && results.every((failed) => !failed);
+      await this.#admitAll(offer, fresh, inlined);
+      return !offer.failed;
     } finally {
-      for (const { key } of fresh) this.#arrived(byteKey(key));
+      for (const { id } of fresh) this.#arrived(id);
     }
   }
 
@@ -130,18 +143,29 @@ export class Intake {
   /** Is all that it says known here? */
   isKnown(incoming: Incoming): boolean {
     try {
-      return !this.#adds(incoming);
+      const { key, entry } = incoming;
+      const { replica } = this.#options;
+      const current = replica.entry(key);
+      return absorb(current, entry, replica.stable) === current;
     } catch (error) {
       if (error instanceof SamerootError) return false;
       throw error;
     }
   }
 
-  /** Does it say anything that is not known here? */
-  #adds({ key, entry }: Incoming): boolean {
-    const { replica } = this.#options;
+  /** What of its contents is to be fetched, if it says anything that is not known here. */
+  #missingContents({ key, entry }: Incoming): ContentValue[] | 'known' {
+    const { replica, landing } = this.#options;
     const current = replica.entry(key);
-    return absorb(current, entry, replica.stable) !== current;
+    const merged = absorb(current, entry, replica.stable);
+    if (merged === current) return 'known';
+    const missing: ContentValue[] = [];
+    for (const { value } of merged?.versions ?? []) {
+      if (value.kind !== 'file' && value.kind !== 'blob') continue;
+      if (current?.versions.some((version) => version.value === value) === true) continue;
+      if (!landing.holds(value.content, value.kind)) missing.push(value);
+    }
+    return missing;
   }
 
   /** An entry that can not be merged with what is here stays out and is reported; the others go on. */
@@ -175,61 +199,55 @@ export class Intake {
     return taken;
   }
 
-  /** Resolves true if the entry failed. */
-  #admit(peer: string, incoming: Incoming, inlined: ReadonlySet<string>): Promise<boolean> {
-    const { key, entry } = incoming;
-    const problem = this.#problemOf(key, entry);
-    if (problem !== undefined) {
-      this.#options.onProblem(problem, incoming, 'an entry of a peer can not be taken over');
-      return Promise.resolve(true);
-    }
-    const missing = this.#guarded(incoming, () => this.#missingContents(key, entry));
-    if (missing === undefined) return Promise.resolve(true);
-    this.#pending++;
-    this.totals.entries++;
+  /** Resolves when all of an offer have landed or failed. */
+  #admitAll(offer: Offer, arrivals: readonly Arrival[], inlined: ReadonlySet<string>): Promise<void> {
+    const clockLimitMs = this.#options.clock.wallMs() + CLOCK_AHEAD_MS_MAX;
+    const sources = [...this.#options.sourcesLike(offer.peer)];
+    const admitted = arrivals.filter((arrival) => {
+      const problem = this.#problemOf(arrival, clockLimitMs);
+      if (problem === undefined) return true;
+      this.#options.onProblem(problem, arrival, 'an entry of a peer can not be taken over');
+      offer.failed = true;
+      return false;
+    });
+    if (admitted.length === 0) return Promise.resolve();
+    this.#pending += admitted.length;
+    this.totals.entries += admitted.length;
     return new Promise((resolve) => {
-      const settle = (failed: boolean): void => {
-        this.#pending--;
-        this.totals.entriesDone++;
-        resolve(failed);
-      };
-      const arrival: Arrival = { key, entry, peer, staged: [], settle };
-      const orders = missing.map((value) => this.#bring(arrival, value, inlined));
-      if (orders.length === 0) this.#land(arrival);
-      else {
-        Promise.all(orders).then(
-          () => this.#land(arrival),
-          (error: unknown) => this.#fail(arrival, error),
-        );
-      }
+      offer.left = admitted.length;
+      offer.settled = resolve;
+      for (const arrival of admitted) this.#bring(arrival, inlined, sources);
     });
   }
 
-  #problemOf(key: Uint8Array, entry: Entry): ErrorCode | undefined {
-    const limit = this.#options.clock.wallMs() + CLOCK_AHEAD_MS_MAX;
-    if (entry.versions.some(({ stamp }) => stamp.wallMs > limit)) return 'CLOCK_AHEAD';
+  #settle({ offer }: Arrival, failed: boolean): void {
+    this.#pending--;
+    this.totals.entriesDone++;
+    if (failed) offer.failed = true;
+    if (--offer.left === 0) offer.settled();
+  }
+
+  #problemOf({ key, entry }: Incoming, clockLimitMs: number): ErrorCode | undefined {
+    if (entry.versions.some(({ stamp }) => stamp.wallMs > clockLimitMs)) return 'CLOCK_AHEAD';
     return this.#options.landing.keyProblem(key, entry);
   }
 
-  /** Contents of versions that are new here and whose bytes are not on this host. */
-  #missingContents(key: Uint8Array, entry: Entry): ContentValue[] {
-    const known = this.#options.replica.entry(key);
-    const result: ContentValue[] = [];
-    for (const { value } of absorb(known, entry, this.#options.replica.stable)?.versions ?? []) {
-      if (value.kind !== 'file' && value.kind !== 'blob') continue;
-      if (known?.versions.some((version) => version.value === value) === true) continue;
-      if (!this.#options.landing.holds(value.content, value.kind)) result.push(value);
-    }
-    return result;
-  }
-
-  async #bring(arrival: Arrival, value: ContentValue, inlined: ReadonlySet<string>): Promise<void> {
+  #bring(arrival: Arrival, inlined: ReadonlySet<string>, sources: readonly string[]): void {
     const { files, blobs } = this.#options.landing;
-    const file = value.kind === 'file';
-    if (file) arrival.staged.push(value.content);
-    if (file && inlined.has(contentKey(value.content))) return;
-    if (equalBytes(value.content, EMPTY_CONTENT)) return;
-    await this.#options.fetcher.fetch(value.content, value.bytes, file ? files : blobs, this.#options.sourcesLike(arrival.peer));
+    const fetches: Promise<void>[] = [];
+    for (const { kind, content, bytes } of arrival.missing) {
+      if (kind === 'file') arrival.staged.push(content);
+      if (kind === 'file' && inlined.has(contentKey(content))) continue;
+      if (equalBytes(content, EMPTY_CONTENT)) continue;
+      fetches.push(this.#options.fetcher.fetch(content, bytes, kind === 'file' ? files : blobs, sources));
+    }
+    if (fetches.length === 0) this.#land(arrival);
+    else {
+      Promise.all(fetches).then(
+        () => this.#land(arrival),
+        (error: unknown) => this.#fail(arrival, error),
+      );
+    }
   }
 
   #fail(arrival: Arrival, error: unknown): void {
@@ -238,7 +256,7 @@ export class Intake {
       const code = error instanceof SamerootError ? error.code : 'IO_ERROR';
       this.#options.onProblem(code, arrival, messageOf(error));
     }
-    arrival.settle(true);
+    this.#settle(arrival, true);
   }
 
   #land(arrival: Arrival): void {
@@ -285,33 +303,42 @@ export class Intake {
       for (const arrival of landed) this.#fail(arrival, error);
       return;
     }
-    for (const arrival of landed) arrival.settle(false);
+    for (const arrival of landed) this.#settle(arrival, false);
   }
 
   async #finish(group: readonly Arrival[]): Promise<void> {
-    const { landing } = this.#options;
     const staged = new Map(group.flatMap((arrival) => arrival.staged.map((content) => [contentKey(content), content])));
-    // What is held by now was staged for an earlier group too and has been placed by it.
-    await landing.finish([...staged.values()].filter((content) => !landing.holds(content, 'file')));
+    await this.#options.landing.finish([...staged.values()]);
   }
 
-  /** All in one group, yet each a commit of its own: an entry that can not be merged fails alone. Gives the others. */
-  async #commit(group: readonly Arrival[]): Promise<Arrival[]> {
+  /** All as one write. Where that can not be, each is a commit of its own: an entry that can not be merged fails alone. Gives the others. */
+  async #commit(group: readonly Arrival[]): Promise<readonly Arrival[]> {
+    const { replica } = this.#options;
+    const mutations = group.map((arrival) => this.#mutationOf(arrival));
+    try {
+      await replica.commit(mutations);
+      return group;
+    } catch {
+      const results = await Promise.allSettled(mutations.map((mutation) => replica.commit([mutation])));
+      return group.filter((arrival, index) => {
+        const result = results[index]!;
+        if (result.status === 'rejected') this.#fail(arrival, result.reason);
+        return result.status === 'fulfilled';
+      });
+    }
+  }
+
+  #mutationOf({ key, entry, bytes, offer }: Arrival): Mutation {
     const { landing, replica } = this.#options;
-    const mutations = group.map(({ key, entry, peer }): Mutation => ({
+    return {
       key,
-      origin: peer,
+      origin: offer.peer,
+      encoded: { entry, bytes },
       next: (current, author) => {
         for (const { stamp } of entry.versions) author.observe(stamp);
         return absorb(current, entry, replica.stable);
       },
       rows: (_merged, changed) => (changed ? landing.todoRows(key) : []),
-    }));
-    const results = await Promise.allSettled(mutations.map((mutation) => replica.commit([mutation])));
-    return group.filter((arrival, index) => {
-      const result = results[index]!;
-      if (result.status === 'rejected') this.#fail(arrival, result.reason);
-      return result.status === 'fulfilled';
-    });
+    };
   }
 }

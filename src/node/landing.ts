@@ -52,7 +52,8 @@ export function makeLanding(parts: LandingParts): Landing & Showing {
     blobs: parts.blobs,
     keyProblem: (key, entry) => keyProblem(key, entry, members),
     holds: (content, kind) => (kind === 'file' ? folder.holds(content) : records.holds(content)),
-    finish: (files) => folder.finish(files),
+    // What is held by now was staged for an earlier group too and has been placed by it; nearly all is plainly waiting for this.
+    finish: (files) => folder.finish(files.filter((content) => folder.isUnflushed(content) || !folder.holds(content))),
     todoRows: (key) => (pathOfKey(key) === undefined ? [] : folder.todoRows(key)),
     project: (keys) => retries.project(keys.filter((key) => pathOfKey(key) !== undefined)),
     close: () => retries.close(),

@@ -44,6 +44,8 @@ export interface Mutation {
   readonly origin?: string;
   /** The new entry; returning `current` itself changes nothing. Synchronous; may run again if a commit fails. */
   next(current: Entry | undefined, author: Author): Entry | undefined;
+  /** An entry that `next` may return, and its bytes: they need not be made again then. */
+  readonly encoded?: { readonly entry: Entry; readonly bytes: Uint8Array } | undefined;
   /** Further rows for the same atomic batch, asked after `next`. */
   rows?(entry: Entry | undefined, changed: boolean): readonly Operation[];
 }
@@ -199,6 +201,25 @@ export class Replica {
     );
   }
 
+  /**
+   * Writes rows that are true of this head only, in the turn of a commit; false, and nothing is written, if the head has moved.
+   * For many keys whose entries were read and need no new ones: a mutation for each would look all of them up again.
+   */
+  record(head: Head, rows: readonly Operation[]): Promise<boolean> {
+    return this.alone(async () => {
+      if (this.#stopped !== undefined) throw this.#stopped;
+      if (head !== this.#head) return false;
+      try {
+        await this.store.write(rows, { durable: true });
+      } catch (error) {
+        this.#failure = error;
+        throw error;
+      }
+      this.#failure = undefined;
+      return true;
+    });
+  }
+
   /** A write of this host that has seen everything that is there now. */
   async write(key: Uint8Array, value: Value): Promise<Commit> {
     const next = (current: Entry | undefined, author: Author): Entry =>
@@ -349,7 +370,7 @@ export class Replica {
       observe: (stamp) => this.#clock.observe(stamp),
       births: this.#stable.sequences.size === 0,
     };
-    const changed = new Map<string, { key: Uint8Array; entry: Entry | undefined; origin: string | undefined }>();
+    const changed = new Map<string, CommittedKey & { readonly encoded: Mutation['encoded'] }>();
     const operations: Operation[] = [];
     for (const { mutations } of group) {
       for (const mutation of mutations) {
@@ -357,12 +378,15 @@ export class Replica {
         const earlier = changed.get(id);
         const current = earlier === undefined ? this.entry(mutation.key, previous.tree) : earlier.entry;
         const next = mutation.next(current, author);
-        if (next !== current) changed.set(id, { key: mutation.key, entry: next, origin: mutation.origin });
+        if (next !== current) changed.set(id, { key: mutation.key, entry: next, origin: mutation.origin, encoded: mutation.encoded });
         if (mutation.rows !== undefined) for (const operation of mutation.rows(next, next !== current)) operations.push(operation);
       }
     }
     const sorted = [...changed.values()].sort((a, b) => compareBytes(a.key, b.key));
-    const changes: Change[] = sorted.map(({ key, entry }) => ({ key, value: entry === undefined ? undefined : encodeEntry(entry) }));
+    const changes: Change[] = sorted.map(({ key, entry, encoded }) => {
+      if (entry === undefined) return { key, value: undefined };
+      return { key, value: encoded?.entry === entry ? encoded.bytes : encodeEntry(entry) };
+    });
     const sink = {
       put: (hash: Uint8Array, page: Uint8Array): void => {
         this.#pagesWritten++;

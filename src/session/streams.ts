@@ -5,10 +5,10 @@
  * Invariant of the receiving side: a stream counts as contained only when it is complete, every part of it has been
  * committed, and all streams before it were settled; one failed part spoils its stream, never more.
  */
-import { byteKey, ByteWriter } from '../base/bytes.ts';
+import { ByteWriter } from '../base/bytes.ts';
 import { SamerootError } from '../base/errors.ts';
 import { ENTRIES_MESSAGE_BYTES_GOAL, ENTRIES_PER_MESSAGE_MAX, ENTRIES_WINDOW_BYTES, MESSAGE_BYTES_MAX } from '../base/limits.ts';
-import { hash } from '../content/hash.ts';
+import { hashHex } from '../content/hash.ts';
 import type { Tree } from '../tree/page.ts';
 import type { EntryItem, InlineChunk, MessageOf } from '../wire/messages.ts';
 
@@ -31,7 +31,7 @@ export class KnownThere {
 }
 
 function digestOf({ key, entry }: EntryItem): string {
-  return byteKey(hash('entry', new ByteWriter(key.length + entry.length + 4).sized(key).raw(entry).finish()));
+  return hashHex('entry', new ByteWriter(key.length + entry.length + 4).sized(key).raw(entry).finish());
 }
 
 export interface OutgoingOptions {

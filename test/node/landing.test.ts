@@ -28,6 +28,8 @@ function fileKey(name: string): Uint8Array {
 class FakeFolder {
   readonly outcomes = new Map<string, Outcome>();
   readonly held = new Set<string>();
+  /** Written, not flushed. */
+  readonly unflushed = new Set<string>();
   readonly finished: string[] = [];
   readonly projected: string[][] = [];
   readonly checked: string[] = [];
@@ -49,6 +51,10 @@ class FakeFolder {
 
   holds(content: ContentId): boolean {
     return this.held.has(toHex(content));
+  }
+
+  isUnflushed(content: ContentId): boolean {
+    return this.unflushed.has(toHex(content));
   }
 
   finish(contents: readonly ContentId[]): Promise<void> {
@@ -144,6 +150,17 @@ describe('what is held', () => {
     recordsHold.add(toHex(id));
     folder.held.clear();
     expect(answers()).toEqual([false, true]);
+  });
+});
+
+describe('contents that are to be flushed', () => {
+  it('are those that nobody has placed yet, and those that were written again since', async () => {
+    const { folder, landing } = await setup();
+    const [fresh, placed, again] = [makeContent(1, 3).id, makeContent(2, 3).id, makeContent(3, 1).id];
+    for (const id of [placed, again]) folder.held.add(toHex(id));
+    folder.unflushed.add(toHex(again));
+    await landing.finish([fresh, placed, again]);
+    expect(folder.finished).toEqual([toHex(fresh), toHex(again)]);
   });
 });
 

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { byteKey, toHex, utf8 } from '../../src/base/bytes.ts';
 import { SamerootError } from '../../src/base/errors.ts';
 import { KEY_BYTES_MAX } from '../../src/base/limits.ts';
+import { encodeEntry } from '../../src/entry/entry-codec.ts';
 import { covers, merge, write, type Dot, type Entry } from '../../src/entry/entry.ts';
 import { encodeHead, encodeTree } from '../../src/replica/head.ts';
 import { Replica, type Commit, type Mutation } from '../../src/replica/replica.ts';
@@ -159,6 +160,24 @@ describe('group commit', () => {
     expect(keys).toContain('t/x');
     expect(keys).toContain('h');
     expect(store.writes).toHaveLength(1);
+  });
+
+  it('takes the bytes that come with a mutation for the entry that they are of, and for no other', async () => {
+    const { replica } = await makeReplica();
+    const other = await makeReplica();
+    const stamp = { wallMs: 1, counter: 0 };
+    const one = write(undefined, [], { replica: 'aa'.repeat(8), sequence: 1 }, stamp, record('one'));
+    const two = write(undefined, [], { replica: 'bb'.repeat(8), sequence: 1 }, stamp, record('two'));
+    const join = (index: number, entry: Entry): Mutation => ({ key: recordKey(index), next: (current) => merge(current, entry) });
+    const withBytes = (index: number, entry: Entry): Mutation => ({
+      ...join(index, entry),
+      encoded: { entry, bytes: encodeEntry(entry) },
+    });
+    await replica.commit([withBytes(1, one), withBytes(2, one)]);
+    await replica.commit([withBytes(1, two), { ...withBytes(2, two), next: () => undefined }]);
+    await other.replica.commit([join(1, one), join(1, two)]);
+    expect(dataOf(replica.entry(recordKey(1)))).toEqual(['one', 'two']);
+    expect(replica.head.root).toEqual(other.replica.head.root);
   });
 
   it('refuses the mutation that can not be done, and not the others of its group', async () => {
@@ -396,5 +415,41 @@ describe('work that wants to be alone', () => {
     await expect(work).rejects.toMatchObject({ code: 'IO_ERROR' });
     expect((await commit).head.commit).toBe(1);
     await replica.idle();
+  });
+});
+
+describe('rows that are true of one head', () => {
+  const row = { type: 'put', key: utf8('t/x'), value: utf8('1') } as const;
+
+  it('are written in their turn, flushed, as long as it is the head', async () => {
+    const { replica, store } = await makeReplica();
+    await replica.commit([put(1, 'a')]);
+    const { head } = replica;
+    const [same, written] = await Promise.all([
+      replica.commit([{ ...put(1, 'a'), next: (current) => current }]),
+      replica.record(head, [row]),
+    ]);
+    expect([same.head, written, replica.head]).toEqual([head, true, head]);
+    expect(store.writes.at(-1)).toEqual({ operations: [row], durable: true });
+  });
+
+  it('are not written once there is another, be it of a commit that was under way already', async () => {
+    const { replica, store } = await makeReplica();
+    const { head } = replica;
+    const [, written] = await Promise.all([replica.commit([put(1, 'a')]), replica.record(head, [row])]);
+    expect([written, store.get(row.key)]).toEqual([false, undefined]);
+    expect(await replica.record(replica.head, [row])).toBe(true);
+  });
+
+  it('fail as a commit does', async () => {
+    const { replica, store } = await makeReplica();
+    store.fails = () => true;
+    await expect(replica.record(replica.head, [row])).rejects.toMatchObject({ code: 'IO_ERROR' });
+    expect(replica.failure).toMatchObject({ code: 'IO_ERROR' });
+    store.fails = () => false;
+    expect([await replica.record(replica.head, [row]), replica.failure]).toEqual([true, undefined]);
+    replica.stop(new SamerootError('REPLICA_ROLLED_BACK', 'no more'));
+    await expect(replica.record(replica.head, [row])).rejects.toMatchObject({ code: 'REPLICA_ROLLED_BACK' });
+    expect(store.writes).toHaveLength(2);
   });
 });

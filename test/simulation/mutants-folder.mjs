@@ -96,20 +96,20 @@ export const FOLDER_MUTANTS = [
   },
   {
     name: 'local-edit-overwritten',
-    file: 'src/folder/place-job.ts',
+    file: 'src/folder/found-there.ts',
     breaks: 'a version from a peer is put over an edit that was not taken in yet',
     promise: '6 no version is lost',
     edits: [
       {
-        find: "return was.kind === 'directory' ? now.mode === was.stat.mode : sameStat(now, was.stat);",
-        put: "return was.kind !== 'directory' || now.mode === was.stat.mode;",
+        find: "return kind === 'directory' ? now.mode === stat.mode : sameStat(now, stat);",
+        put: "return kind !== 'directory' || now.mode === stat.mode;",
       },
     ],
     laws: MATERIALISE_LAWS,
   },
   {
     name: 'stranger-adopted',
-    file: 'src/folder/place-job.ts',
+    file: 'src/folder/found-there.ts',
     breaks: 'a file that the user made is taken for the version that was to be shown there, if it is as long',
     promise: '6 no version is lost',
     edits: [{ find: "return bytes !== undefined && toHex(hash('chunk', bytes)) === want.chunk;", put: 'return bytes !== undefined;' }],
@@ -157,7 +157,7 @@ export const FOLDER_MUTANTS = [
     file: 'src/folder/place-job.ts',
     breaks: 'a mode that was shown when the host died comes back beside the edit of a user who saw it',
     promise: '8 nothing is resurrected',
-    edits: [{ find: 'this.#parents.check(path) !== undefined ? undefined', put: 'path.length > 0 ? undefined' }],
+    edits: [{ find: 'row !== undefined && this.#parents.check(path) === undefined', put: 'path.length === 0' }],
     laws: ['test/folder/interrupted.test.ts'],
   },
   {
