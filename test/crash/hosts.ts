@@ -12,6 +12,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { NodeStatus } from '../../src/node/node-api.ts';
+import { ownLoopback } from '../loopback.ts';
 import { askHere, Relay, type Answer, type Question } from './api-client.ts';
 import { PathWatcher } from './path-watcher.ts';
 
@@ -45,7 +46,7 @@ export class Host {
   #relay: Relay | undefined;
 
   /** `prefix`: what runs the program, such as `nsenter --net=NAME`; `ip`: where it listens. */
-  constructor(folder: string, prefix: readonly string[] = [], ip: string = '127.0.0.1') {
+  constructor(folder: string, prefix: readonly string[] = [], ip: string = ownLoopback()) {
     this.folder = folder;
     this.#prefix = prefix;
     this.#listen = `${ip}:0`;

@@ -7,7 +7,7 @@
  *
  *   node path-watcher.mjs PATH MAY_BE_ABSENT ALLOWED...
  */
-import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 
 const [path, mayBeAbsent, ...files] = process.argv.slice(2);
 const allowed = files.map((file) => readFileSync(file));
@@ -28,24 +28,38 @@ function isAllowed(file, size) {
   return candidates.length > 0;
 }
 
+/** Whoever has replaced or changed the file has changed one of these. */
+function stamp({ ino, size, mtimeMs, ctimeMs }) {
+  return `${ino} ${size} ${mtimeMs} ${ctimeMs}`;
+}
+
 function look() {
   seen.looks++;
+  // No error is made where nothing is: it would cost more than the look.
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats === undefined) return absent();
+  seen.present++;
+  if (stamp(stats) !== known) compare();
+}
+
+function absent() {
+  if (mayBeAbsent !== 'true') seen.wrong.push('absent');
+}
+
+function compare() {
   let file;
   try {
     file = openSync(path, 'r');
   } catch (error) {
-    if (error.code !== 'ENOENT') seen.wrong.push(error.code);
-    else if (mayBeAbsent !== 'true') seen.wrong.push('absent');
+    if (error.code === 'ENOENT') absent();
+    else seen.wrong.push(error.code);
     return;
   }
   try {
-    seen.present++;
-    const { ino, size, mtimeMs, ctimeMs } = fstatSync(file);
-    const now = `${ino} ${size} ${mtimeMs} ${ctimeMs}`;
-    if (now === known) return;
-    known = now;
+    const stats = fstatSync(file);
+    known = stamp(stats);
     seen.compared++;
-    if (!isAllowed(file, size)) seen.wrong.push(`torn: ${now}`);
+    if (!isAllowed(file, stats.size)) seen.wrong.push(`torn: ${known}`);
   } finally {
     closeSync(file);
   }

@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { PROGRAM, program } from '../app/program.ts';
 import { contentsOf, someBytes } from '../node/cluster.ts';
 import { converged, expectSame, startPair } from './checks.ts';
@@ -39,26 +39,30 @@ async function startFails(host: Host): Promise<string> {
   return err;
 }
 
-/** Two hosts whose files were edited again and again, so that none has its first version any more; the second is stopped. */
-async function lived(site: Site): Promise<readonly [a: Host, b: Host]> {
-  const [a, b] = await startPair(site);
-  for (let i = 0; i < FILES; i++) write(a, `d/${i}`, `file ${i}, 0`);
-  write(a, 'large', someBytes(LARGE_BYTES, 5));
+/** Files in the folder `d` of two hosts are edited again and again, so that none has its first version any more; then `b` is stopped. */
+async function edited(a: Host, b: Host, d: string): Promise<void> {
+  for (let i = 0; i < FILES; i++) write(a, `${d}/${i}`, `file ${i}, 0`);
   await converged(a, b);
   for (let round = 1; round < 4; round++) {
-    for (let i = 0; i < FILES; i++) write(round % 2 === 0 ? a : b, `d/${i}`, `file ${i}, ${round}`);
+    for (let i = 0; i < FILES; i++) write(round % 2 === 0 ? a : b, `${d}/${i}`, `file ${i}, ${round}`);
     await converged(a, b);
   }
   await b.stop();
+}
+
+async function lived(site: Site): Promise<readonly [a: Host, b: Host]> {
+  const [a, b] = await startPair(site);
+  write(a, 'large', someBytes(LARGE_BYTES, 5));
+  await edited(a, b, 'd');
   return [a, b];
 }
 
 /** What others do meanwhile, and what was not told to them before. */
-function live(a: Host, b: Host): void {
-  for (let i = 0; i < 10; i++) write(a, `d/${i}`, `edited meanwhile ${i}`);
-  for (let i = 10; i < 20; i++) rmSync(join(a.folder, `d/${i}`));
-  write(b, 'd/new', 'only here');
-  write(b, 'd/30', 'an edit that nobody heard of');
+function live(a: Host, b: Host, d: string = 'd'): void {
+  for (let i = 0; i < 10; i++) write(a, `${d}/${i}`, `edited meanwhile ${i}`);
+  for (let i = 10; i < 20; i++) rmSync(join(a.folder, `${d}/${i}`));
+  write(b, `${d}/new`, 'only here');
+  write(b, `${d}/30`, 'an edit that nobody heard of');
 }
 
 function databaseFiles(host: Host, pattern: RegExp): string[] {
@@ -88,36 +92,42 @@ const DAMAGES: readonly (readonly [what: string, damage: (host: Host) => void, c
   ['tables cut short', (host) => databaseFiles(host, /\.ldb$/).forEach((path) => truncateSync(path, 100)), 'DATABASE_DAMAGED'],
 ];
 
+/** The hosts are the same for all, as starting them is most of the work; each damage has files of its own. */
 describe('a database of which is', () => {
-  test.each(DAMAGES)(
-    '%s',
-    async (_, damage, code) => {
-      await using site = new Site();
-      const [a, b] = await lived(site);
-      // What LevelDB keeps in its log becomes a table at the next start.
-      await b.start();
-      await b.stop();
-      live(a, b);
-      damage(b);
-      const before = contentsOf(b.folder);
-      expect(await startFails(b)).toContain(`${code}: `);
-      expect(await startFails(b)).toContain('sameroot repair');
-      expect(contentsOf(b.folder)).toEqual(before);
+  let site: Site;
+  let a: Host;
+  let b: Host;
+  beforeAll(async () => {
+    site = new Site();
+    [a, b] = await startPair(site);
+    write(a, 'large', someBytes(LARGE_BYTES, 5));
+  });
+  afterAll(() => site[Symbol.asyncDispose]());
 
-      const result = await repair(b);
-      expect(result.setAside).toBe(21);
-      expect(result.fetchedBytes).toBeLessThan(LARGE_BYTES / 10);
-      expect(readFileSync(join(result.quarantine, 'd/30'), 'utf8')).toBe('an edit that nobody heard of');
-      if (code !== 'DATABASE_MISSING') expect(existsSync(result.oldDatabase!)).toBe(true);
+  test.each(DAMAGES.map((row, index) => [...row, `d${index}`] as const))('%s', { timeout: TIMEOUT_MS }, async (_, damage, code, d) => {
+    await edited(a, b, d);
+    // What LevelDB keeps in its log becomes a table at the next start.
+    await b.start();
+    await b.stop();
+    live(a, b, d);
+    damage(b);
+    const before = contentsOf(b.folder);
+    expect(await startFails(b)).toContain(`${code}: `);
+    expect(await startFails(b)).toContain('sameroot repair');
+    expect(contentsOf(b.folder)).toEqual(before);
 
-      await b.start();
-      const paths = await expectSame(a, b);
-      for (let i = 10; i < 20; i++) expect(paths).not.toContain(`d/${i}`);
-      expect(readFileSync(join(b.folder, 'd/3'), 'utf8')).toBe('edited meanwhile 3');
-      expect(readFileSync(join(a.folder, 'd/new'), 'utf8')).toBe('only here');
-    },
-    TIMEOUT_MS,
-  );
+    const result = await repair(b);
+    expect(result.setAside).toBe(21);
+    expect(result.fetchedBytes).toBeLessThan(LARGE_BYTES / 10);
+    expect(readFileSync(join(result.quarantine, `${d}/30`), 'utf8')).toBe('an edit that nobody heard of');
+    if (code !== 'DATABASE_MISSING') expect(existsSync(result.oldDatabase!)).toBe(true);
+
+    await b.start();
+    const paths = await expectSame(a, b);
+    for (let i = 10; i < 20; i++) expect(paths).not.toContain(`${d}/${i}`);
+    expect(readFileSync(join(b.folder, `${d}/3`), 'utf8')).toBe('edited meanwhile 3');
+    expect(readFileSync(join(a.folder, `${d}/new`), 'utf8')).toBe('only here');
+  });
 });
 
 test(

@@ -39,7 +39,7 @@ async function killAt(victim: Host, receiver: Host, fraction: number): Promise<P
       return last.verified >= fraction * BYTES;
     },
     () => receiver.status(),
-    0,
+    2,
   );
   await victim.kill();
   return last;

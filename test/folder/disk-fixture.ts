@@ -9,13 +9,13 @@ import { makeGear, nextCut } from '../../src/content/chunker.ts';
 import { ContentListBuilder, contentLevel, type ChunkRef, type ContentId } from '../../src/content/content-list.ts';
 import { hash } from '../../src/content/hash.ts';
 import { write, type Dot, type Value } from '../../src/entry/entry.ts';
-import type { DiskAccess } from '../../src/folder/disk.ts';
-import type { DiskThread } from '../../src/folder/disk-thread.ts';
+import type { JobCaller } from '../../src/folder/disk-jobs.ts';
+import type { Disk, DiskAccess } from '../../src/folder/disk.ts';
 import { PathGate } from '../../src/folder/gate.ts';
 import { recordInterrupted } from '../../src/folder/interrupted.ts';
 import { Materialiser } from '../../src/folder/materialise.ts';
 import { fileKey } from '../../src/folder/paths.ts';
-import { RealDiskAccess } from '../../src/folder/real-disk.ts';
+import { RealDiskAccess, realDisk } from '../../src/folder/real-disk.ts';
 import { Standing } from '../../src/folder/standing.ts';
 import { Staging } from '../../src/folder/staging.ts';
 import { Trash } from '../../src/folder/trash.ts';
@@ -24,6 +24,7 @@ import { createShare } from '../../src/replica/share.ts';
 import * as keyspace from '../../src/store/keyspace.ts';
 import { MemoryStore } from '../../src/store/memory-store.ts';
 import type { Operation, Range, Row, Store, WriteOptions } from '../../src/store/store.ts';
+import { inlineThread } from './ingest-world.ts';
 
 export class TestClock implements Clock {
   ms = Date.now();
@@ -36,6 +37,8 @@ export class TestClock implements Clock {
 }
 
 const random = { bytes: (count: number): Uint8Array => Buffer.alloc(count, 7), fraction: (): number => 0.5 };
+const SHARE = createShare('test', '0'.repeat(64), random);
+const GEAR = makeGear(SHARE.id);
 
 /** What a peer says should be at a path; `undefined` = deleted. */
 export type Thing =
@@ -79,8 +82,8 @@ class DyingStore implements Store {
 export class Fixture {
   readonly root: string;
   readonly clock = new TestClock();
-  readonly access: DiskAccess = new RealDiskAccess();
-  readonly thread: DiskThread;
+  readonly access: DiskAccess;
+  readonly thread: JobCaller;
   gate = new PathGate();
   store: Store;
   replica!: Replica;
@@ -90,17 +93,34 @@ export class Fixture {
   readonly standing = new Standing();
   #sequence = 0;
 
-  private constructor(root: string, thread: DiskThread, store: Store) {
+  private constructor(root: string, thread: JobCaller, access: DiskAccess, store: Store) {
     this.root = root;
     this.thread = thread;
+    this.access = access;
     this.store = store;
   }
 
-  static async make(thread: DiskThread): Promise<Fixture> {
-    const fixture = new Fixture(mkdtempSync(join(tmpdir(), 'sameroot-folder-')), thread, new MemoryStore());
-    await Replica.create(fixture.store, createShare('test', '0'.repeat(64), random), fixture.clock, random);
-    await fixture.open(fixture.store);
+  static async make(thread: JobCaller, access: DiskAccess = new RealDiskAccess()): Promise<Fixture> {
+    const fixture = new Fixture(mkdtempSync(join(tmpdir(), 'sameroot-folder-')), thread, access, new MemoryStore());
+    try {
+      await Replica.create(fixture.store, SHARE, fixture.clock, random);
+      await fixture.open(fixture.store);
+    } catch (error) {
+      fixture.dispose();
+      throw error;
+    }
     return fixture;
+  }
+
+  /**
+   * On the real disk, but nothing is flushed: for tests of hundreds of folders or thousands of files, where flushes are nine
+   * tenths of the time. No death in these tests takes away what the system has been given, so nothing here can tell.
+   */
+  static makeUnflushed(): Promise<Fixture> {
+    const flushLater: Disk['flushLater'] = (_handle, done) => void setImmediate(done, undefined);
+    const disk: Disk = { ...realDisk, flush: () => undefined, flushLater };
+    const access = Object.assign(new RealDiskAccess(), { disk, makeDurable: () => Promise.resolve() });
+    return Fixture.make(inlineThread(disk), access);
   }
 
   /** As after a restart, with this store. */
@@ -145,13 +165,11 @@ export class Fixture {
 
   chunk(data: Uint8Array | string): Chunked {
     const bytes = typeof data === 'string' ? Buffer.from(data) : data;
-    const { id, chunker } = this.replica.share;
-    const gear = makeGear(id);
     const refs: (ChunkRef & { offset: number })[] = [];
     const pages: (readonly [Uint8Array, Uint8Array])[] = [];
     const builder = new ContentListBuilder((pageHash, page) => pages.push([pageHash, page]));
     for (let offset = 0; offset < bytes.length;) {
-      const end = nextCut(gear, chunker, bytes, offset, bytes.length, true)!;
+      const end = nextCut(GEAR, SHARE.chunker, bytes, offset, bytes.length, true)!;
       const ref = { hash: hash('chunk', bytes.subarray(offset, end)), bytes: end - offset, offset };
       refs.push(ref);
       builder.add(ref);

@@ -30,6 +30,7 @@ import { makeWorld } from '../simulation/sim-disk-fixture.ts';
 
 const ROOT = '/share';
 const SHARE: Share = { ...smallShare(), chunker: { minBytes: 1_024, maskBits: 8, maxBytes: 2_048 } };
+const GEAR = makeGear(SHARE.id);
 const PEER = 'aa'.repeat(8);
 const FOR_EVER = Number.POSITIVE_INFINITY;
 
@@ -87,6 +88,7 @@ class Host {
   replica!: Replica;
   folder!: Folder;
   #mount!: SimMount;
+  #sequence = 0;
 
   private constructor(linkError: string | undefined) {
     this.#linkError = linkError;
@@ -147,15 +149,13 @@ class Host {
 
   /** Brings the bytes into staging, as a fetch would. */
   async #stage(bytes: Uint8Array): Promise<ContentId> {
-    const { id, chunker } = this.replica.share;
-    const gear = makeGear(id);
     const pages: Operation[] = [];
     const builder = new ContentListBuilder((pageHash, page) =>
       pages.push({ type: 'put', key: keyspace.listPageKey(pageHash), value: Uint8Array.from(page) }),
     );
     const items: PartItem[] = [];
     for (let offset = 0; offset < bytes.length;) {
-      const end = nextCut(gear, chunker, bytes, offset, bytes.length, true)!;
+      const end = nextCut(GEAR, SHARE.chunker, bytes, offset, bytes.length, true)!;
       items.push({ hash: hash('chunk', bytes.subarray(offset, end)), offset, bytes: end - offset, fileOffset: offset });
       builder.add(items.at(-1)!);
       offset = end;
@@ -172,8 +172,8 @@ class Host {
     return content;
   }
 
-  /** Commits what a peer wrote, staged before. `seen`: our versions go. */
-  async receive(path: string, text: string | undefined, seen: boolean, ageMs: number): Promise<Uint8Array> {
+  /** Commits what a peer wrote, staged before. `seen`: these versions go. */
+  async receive(path: string, text: string | undefined, seen: 'all' | 'its own' | 'nothing', ageMs: number): Promise<Uint8Array> {
     const bytes = bytesOf(text ?? '');
     const value: Value =
       text === undefined
@@ -184,11 +184,12 @@ class Host {
       key,
       origin: PEER,
       next: (current) => {
-        const replaced = seen ? (current?.versions ?? []).map(({ dot }) => dot) : [];
+        const dots = (current?.versions ?? []).map(({ dot }) => dot);
+        const replaced = dots.filter(({ replica }) => seen === 'all' || (seen === 'its own' && replica === PEER));
         return write(
           current,
           replaced,
-          { replica: PEER, sequence: key.at(-1)! },
+          { replica: PEER, sequence: ++this.#sequence },
           { wallMs: this.#world.clock.nowMs - ageMs, counter: 0 },
           value,
         );
@@ -236,13 +237,13 @@ interface Death {
 }
 
 /** A peer has won `a`, lost `b`, deleted `c` and made `d`. Dies after some effects of showing that; unless it is through before. */
-async function dieShowing(effects: number, linkError: string | undefined): Promise<Death> {
+async function dieSeveral(effects: number, linkError: string | undefined): Promise<Death> {
   const host = await Host.make({ a: 'large ours of a', b: 'ours of b', c: 'ours of c' }, linkError);
   const keys = [
-    await host.receive('a', 'theirs of a', false, -60_000),
-    await host.receive('b', 'large theirs of b', false, 1e11),
-    await host.receive('c', undefined, true, -60_000),
-    await host.receive('d', 'theirs of d', true, -60_000),
+    await host.receive('a', 'theirs of a', 'nothing', -60_000),
+    await host.receive('b', 'large theirs of b', 'nothing', 1e11),
+    await host.receive('c', undefined, 'all', -60_000),
+    await host.receive('d', 'theirs of d', 'all', -60_000),
   ];
   const copies = { [host.copyOf('a')]: 'large ours of a', [host.copyOf('b')]: 'large theirs of b' };
   const wanted = { a: 'theirs of a', b: 'ours of b', d: 'theirs of d', ...copies };
@@ -252,16 +253,29 @@ async function dieShowing(effects: number, linkError: string | undefined): Promi
   return { host, keys, through, wanted, root: host.replica.head.root };
 }
 
+/** A peer has won, and deletes its own version: the conflict copy takes the name. Dies after some effects of showing that. */
+async function dieMovingCopy(effects: number, linkError: string | undefined): Promise<Death> {
+  const host = await Host.make({ a: 'ours of a' }, linkError);
+  const keys = [await host.receive('a', 'theirs of a', 'nothing', -60_000)];
+  await host.folder.project(keys);
+  await host.receive('a', undefined, 'its own', -60_000);
+  host.fuse.effects = effects;
+  const through = await host.fuse.survives(host.folder.project(keys));
+  host.die();
+  return { host, keys, through, wanted: { a: 'ours of a' }, root: host.replica.head.root };
+}
+
 /** Some deaths while it shows, each with some deaths of the start after it; `meanwhile`: between the two. */
 async function forAllDeaths(
-  linkError: string | undefined,
+  dieShowing: (effects: number) => Promise<Death>,
+  countMin: number,
   meanwhile: (host: Host) => void,
   check: (death: Death, when: string) => Promise<void>,
 ): Promise<void> {
   let count = 0;
   for (let first = 0, through = false; !through; first++) {
     for (let second = 0, started = false; !started; second++, count++) {
-      const death = await dieShowing(first, linkError);
+      const death = await dieShowing(first);
       through = death.through;
       meanwhile(death.host);
       started = await death.host.live(second);
@@ -271,15 +285,18 @@ async function forAllDeaths(
       death.host.die();
     }
   }
-  expect(count).toBeGreaterThan(400);
+  expect(count).toBeGreaterThan(countMin);
 }
 
 test.each([
-  ['', undefined],
-  [', also where the file system has no links for notes', 'EPERM'],
-])('nothing of what it was showing passes for an edit, and all of it is shown%s', { timeout: 120_000 }, async (_where, linkError) => {
+  ['of what others wrote', dieSeveral, 400, undefined],
+  ['of what others wrote, where the file system has no links for notes', dieSeveral, 400, 'EPERM'],
+  ['of a conflict copy on its way to the name of the winner', dieMovingCopy, 50, undefined],
+  ['of such a copy, where the file system has no links for notes', dieMovingCopy, 50, 'EPERM'],
+] as const)('nothing %s passes for an edit, and all of it is shown', { timeout: 120_000 }, async (_what, die, countMin, linkError) => {
   await forAllDeaths(
-    linkError,
+    (effects) => die(effects, linkError),
+    countMin,
     () => undefined,
     async ({ host, keys, wanted, root }, when) => {
       expect(await host.folder.project(keys), when).toMatchObject({ dirty: [], missing: [], waiting: [] });
@@ -292,7 +309,8 @@ test.each([
 test('what users delete in between is what they saw, and nothing else', { timeout: 120_000 }, async () => {
   let seen: string[] = [];
   await forAllDeaths(
-    undefined,
+    (effects) => dieSeveral(effects, undefined),
+    400,
     (host) => {
       seen = Object.values(host.shown());
       host.clear();

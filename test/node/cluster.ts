@@ -1,5 +1,5 @@
 /**
- * Real nodes in one process, on 127.0.0.1 and folders of their own, for tests of the whole: disk -> tree -> peer -> disk.
+ * Real nodes in one process, on addresses and folders of their own, for tests of the whole: disk -> tree -> peer -> disk.
  * Everything waits by looking again until a generous deadline; nothing here measures time.
  */
 import { createHash } from 'node:crypto';
@@ -12,8 +12,8 @@ import { silentLog } from '../../src/base/world.ts';
 import { openNode } from '../../src/app/open-node.ts';
 import type { NodeApi, NodeOptions, NodeStatus } from '../../src/node/node-api.ts';
 import { parseAddress } from '../../src/node/peers.ts';
+import { ownLoopback } from '../loopback.ts';
 
-const HOST = '127.0.0.1';
 const HOUR_MS = 3_600_000;
 /** For a test that hangs; on an idle machine everything here takes well under a second. */
 const DEADLINE_MS = 60_000;
@@ -45,7 +45,7 @@ export class Cluster implements AsyncDisposable {
       folder: this.path(folder),
       dataDir: this.path(folder, '.sameroot'),
       shareName: 'test',
-      listen: { host: HOST, port: 0 },
+      listen: { host: ownLoopback(), port: 0 },
       listenAnyPort: true,
       join: [],
       token: undefined,

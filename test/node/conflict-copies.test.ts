@@ -1,236 +1,242 @@
-/** What people do with conflict copies in the folder, on three hosts: each copy is a file like any other, and doing something with it answers. */
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { expect, test } from 'vitest';
+/**
+ * What people do with conflict copies in the folder, on three hosts: each copy is a file like any other, and doing something
+ * with it answers. The hosts are the same for all tests, as starting them is most of the work; each test has a conflict of its
+ * own, in a folder of its own, and all of them are made in one absence of `b`.
+ */
+import { existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { NodeApi } from '../../src/node/node-api.ts';
 import { Cluster, contentsOf, converged, expectSame, sameAddress, type TestNode } from './cluster.ts';
 
-const PATH = 'notes/n.txt';
-
 interface Fight {
-  readonly nodes: readonly [a: TestNode, b: TestNode, c: TestNode];
+  readonly folder: string;
+  readonly path: string;
   /** Shows what `a` wrote; `b` wrote later and has won. */
   readonly copy: string;
 }
 
-/** A file with two versions: `b` was away when `a` wrote, and has written since. */
-async function fight(cluster: Cluster, path: string = PATH): Promise<Fight> {
-  cluster.write('a', path, 'before');
-  const a = await cluster.start('a');
-  const away = await cluster.join('b', a);
-  const c = await cluster.join('c', a);
-  await expectSame(a, away, c);
-  const address = sameAddress(away);
-  await cluster.stop(away);
-  cluster.write('a', path, 'from a');
+/** Of each extension more than there are tests. */
+const PATHS = Array.from({ length: 20 }, (_, index) => `notes-${index}/n.${index < 2 ? 'bin' : 'txt'}`);
+const unused = new Set(PATHS);
+
+let cluster: Cluster;
+let a: TestNode;
+let b: TestNode;
+let c: TestNode;
+
+const all = (): [TestNode, TestNode, TestNode] => [a, b, c];
+
+/** `here` happens on `a`, and `there` in the folder of `b`, which is stopped meanwhile. */
+async function atOnce(there: () => void, here: () => void): Promise<void> {
+  const address = sameAddress(b);
+  await cluster.stop(b);
+  here();
   await converged(a, c);
-  cluster.write('b', path, 'from b');
-  const b = await cluster.start('b', address);
-  await expectSame(a, b, c);
-  const copy = copiesIn(a)[0]!;
-  const extension = path.slice(path.lastIndexOf('.') + 1);
-  expect(copy).toMatch(new RegExp(`^notes/n\\.conflict-\\d{8}T\\d{6}Z-[0-9a-f]{8}-[0-9a-f]+\\.${extension}$`));
-  expect(text(c, path)).toBe('from b');
-  expect(text(b, copy)).toBe('from a');
-  expect([a, b, c].map((node) => node.api.status().conflicts)).toEqual([1, 1, 1]);
-  return { nodes: [a, b, c], copy };
+  there();
+  b = await cluster.start('b', address);
+  await expectSame(...all());
 }
 
-function copiesIn({ folder }: TestNode): string[] {
-  return Object.keys(contentsOf(folder)).filter((path) => path.includes('.conflict-'));
+beforeAll(async () => {
+  cluster = new Cluster();
+  for (const path of PATHS) cluster.write('a', path, 'before');
+  a = await cluster.start('a');
+  [b, c] = await Promise.all([cluster.join('b', a), cluster.join('c', a)]);
+  await expectSame(...all());
+  await atOnce(
+    () => PATHS.forEach((path) => cluster.write('b', path, 'from b')),
+    () => PATHS.forEach((path) => cluster.write('a', path, 'from a')),
+  );
+  expect(all().map(({ api }) => api.status().conflicts)).toEqual(all().map(() => PATHS.length));
+});
+afterAll(() => cluster[Symbol.asyncDispose]());
+
+/** A file with two versions: `b` was away when `a` wrote, and has written since. */
+function fight(extension: string = 'txt'): Fight {
+  const path = [...unused].find((candidate) => candidate.endsWith(extension))!;
+  unused.delete(path);
+  const folder = path.slice(0, path.indexOf('/'));
+  const [copy, ...more] = copiesIn(a, folder);
+  expect(copy).toMatch(new RegExp(`^${folder}/n\\.conflict-\\d{8}T\\d{6}Z-[0-9a-f]{8}-[0-9a-f]+\\.${extension}$`));
+  expect(more).toEqual([]);
+  expect(text(c, path)).toBe('from b');
+  expect(text(b, copy!)).toBe('from a');
+  expect(conflicts(folder)).toEqual([1, 1, 1]);
+  return { folder, path, copy: copy! };
+}
+
+function copiesIn({ folder }: TestNode, below: string): string[] {
+  return Object.keys(contentsOf(folder)).filter((path) => path.startsWith(`${below}/`) && path.includes('.conflict-'));
 }
 
 function text({ folder }: TestNode, path: string): string {
   return readFileSync(`${folder}/${path}`, 'utf8');
 }
 
-async function expectFiles(nodes: readonly TestNode[], files: Readonly<Record<string, string>>): Promise<void> {
-  const found = await expectSame(...nodes);
+/** These, and no other files, are in the folder of a fight, on all hosts. */
+async function expectFiles(folder: string, files: Readonly<Record<string, string>>): Promise<void> {
+  const found = await expectSame(...all());
   expect(
     Object.keys(found)
-      .filter((path) => found[path]!.startsWith('file'))
+      .filter((path) => path.startsWith(`${folder}/`) && found[path]!.startsWith('file'))
       .sort(),
   ).toEqual(Object.keys(files).sort());
-  for (const [path, wanted] of Object.entries(files)) expect(text(nodes[0]!, path)).toBe(wanted);
+  for (const [path, wanted] of Object.entries(files)) expect(text(a, path)).toBe(wanted);
 }
 
-function conflicts(nodes: readonly TestNode[]): number[] {
-  return nodes.map(({ api }) => api.status().conflicts);
+function conflictsIn(folder: string, { api }: TestNode): ReturnType<NodeApi['conflicts']>['items'] {
+  const { items, complete } = api.conflicts({ after: undefined, limit: 100 });
+  expect(complete).toBe(true);
+  return items.filter(({ key }) => key.startsWith(`f/${folder}/`));
+}
+
+/** How many in a folder, by host. */
+function conflicts(folder: string): number[] {
+  return all().map((node) => conflictsIn(folder, node).length);
 }
 
 test('an edited copy is an ordinary file, on all hosts', async () => {
-  await using cluster = new Cluster();
-  const { nodes, copy } = await fight(cluster);
-  writeFileSync(`${nodes[2].folder}/${copy}`, 'from a, and edited');
-  await expectFiles(nodes, { [PATH]: 'from b', [copy]: 'from a, and edited' });
-  expect(conflicts(nodes)).toEqual([0, 0, 0]);
+  const { path, copy, folder } = fight();
+  cluster.write('c', copy, 'from a, and edited');
+  await expectFiles(folder, { [path]: 'from b', [copy]: 'from a, and edited' });
+  expect(conflicts(folder)).toEqual([0, 0, 0]);
   // It stays one: the winner may go, and come back.
-  rmSync(`${nodes[0].folder}/${PATH}`);
-  await expectFiles(nodes, { [copy]: 'from a, and edited' });
+  rmSync(cluster.path('a', path));
+  await expectFiles(folder, { [copy]: 'from a, and edited' });
 });
 
 test('a deleted copy is gone on all hosts', async () => {
-  await using cluster = new Cluster();
-  const { nodes, copy } = await fight(cluster);
-  rmSync(`${nodes[0].folder}/${copy}`);
-  await expectFiles(nodes, { [PATH]: 'from b' });
-  expect(conflicts(nodes)).toEqual([0, 0, 0]);
+  const { path, copy, folder } = fight();
+  rmSync(cluster.path('a', copy));
+  await expectFiles(folder, { [path]: 'from b' });
+  expect(conflicts(folder)).toEqual([0, 0, 0]);
 });
 
 test('a renamed copy is an ordinary file of that name', async () => {
-  await using cluster = new Cluster();
-  const { nodes, copy } = await fight(cluster);
-  renameSync(`${nodes[1].folder}/${copy}`, `${nodes[1].folder}/kept.txt`);
-  await expectFiles(nodes, { [PATH]: 'from b', 'kept.txt': 'from a' });
-  expect(conflicts(nodes)).toEqual([0, 0, 0]);
+  const { path, copy, folder } = fight();
+  renameSync(cluster.path('b', copy), cluster.path('b', folder, 'kept.txt'));
+  await expectFiles(folder, { [path]: 'from b', [`${folder}/kept.txt`]: 'from a' });
+  expect(conflicts(folder)).toEqual([0, 0, 0]);
 });
 
 test('a copy that is moved over the winner takes its place', async () => {
-  await using cluster = new Cluster();
-  const { nodes, copy } = await fight(cluster);
-  renameSync(`${nodes[2].folder}/${copy}`, `${nodes[2].folder}/${PATH}`);
-  await expectFiles(nodes, { [PATH]: 'from a' });
-  expect(conflicts(nodes)).toEqual([0, 0, 0]);
+  const { path, copy, folder } = fight();
+  renameSync(cluster.path('c', copy), cluster.path('c', path));
+  await expectFiles(folder, { [path]: 'from a' });
+  expect(conflicts(folder)).toEqual([0, 0, 0]);
 });
 
-/** `b` is away while `there` happens in its folder, and `here` on `a`; both have seen the conflict. */
-async function atOnce(
-  cluster: Cluster,
-  there: (folder: string, copy: string) => void,
-  here: (folder: string, copy: string) => void,
-): Promise<Fight> {
-  const { nodes, copy } = await fight(cluster);
-  const [a, b, c] = nodes;
-  const address = sameAddress(b);
-  await cluster.stop(b);
-  here(a.folder, copy);
-  await converged(a, c);
-  there(b.folder, copy);
-  const again = await cluster.start('b', address);
-  await converged(a, again, c);
-  return { nodes: [a, again, c], copy };
-}
-
 test('edited on two hosts at once: both edits stay, and the winner is as it was', async () => {
-  await using cluster = new Cluster();
-  const { nodes, copy } = await atOnce(
-    cluster,
-    (folder, name) => writeFileSync(`${folder}/${name}`, 'edited on b'),
-    (folder, name) => writeFileSync(`${folder}/${name}`, 'edited on a'),
+  const { path, copy, folder } = fight();
+  await atOnce(
+    () => cluster.write('b', copy, 'edited on b'),
+    () => cluster.write('a', copy, 'edited on a'),
   );
-  const second = copiesIn(nodes[0]).find((path) => path !== copy)!;
-  await expectFiles(nodes, { [PATH]: 'from b', [copy]: 'edited on b', [second]: 'edited on a' });
-  expect(conflicts(nodes)).toEqual([1, 1, 1]);
+  const second = copiesIn(a, folder).find((name) => name !== copy)!;
+  await expectFiles(folder, { [path]: 'from b', [copy]: 'edited on b', [second]: 'edited on a' });
+  expect(conflicts(folder)).toEqual([1, 1, 1]);
 });
 
 test('deleted on one host and edited on the other at once: the edit stays', async () => {
-  await using cluster = new Cluster();
-  const { nodes, copy } = await atOnce(
-    cluster,
-    (folder, name) => rmSync(`${folder}/${name}`),
-    (folder, name) => writeFileSync(`${folder}/${name}`, 'edited on a'),
+  const { path, copy, folder } = fight();
+  await atOnce(
+    () => rmSync(cluster.path('b', copy)),
+    () => cluster.write('a', copy, 'edited on a'),
   );
-  await expectFiles(nodes, { [PATH]: 'from b', [copy]: 'edited on a' });
-  expect(conflicts(nodes)).toEqual([0, 0, 0]);
+  await expectFiles(folder, { [path]: 'from b', [copy]: 'edited on a' });
+  expect(conflicts(folder)).toEqual([0, 0, 0]);
 });
 
 test('renamed on both hosts at once: two files', async () => {
-  await using cluster = new Cluster();
-  const { nodes } = await atOnce(
-    cluster,
-    (folder, name) => renameSync(`${folder}/${name}`, `${folder}/on-b.txt`),
-    (folder, name) => renameSync(`${folder}/${name}`, `${folder}/on-a.txt`),
+  const { path, copy, folder } = fight();
+  await atOnce(
+    () => renameSync(cluster.path('b', copy), cluster.path('b', folder, 'on-b.txt')),
+    () => renameSync(cluster.path('a', copy), cluster.path('a', folder, 'on-a.txt')),
   );
-  await expectFiles(nodes, { [PATH]: 'from b', 'on-a.txt': 'from a', 'on-b.txt': 'from a' });
+  await expectFiles(folder, { [path]: 'from b', [`${folder}/on-a.txt`]: 'from a', [`${folder}/on-b.txt`]: 'from a' });
 });
 
 test('the winner is deleted on one host while the copy is edited on another', async () => {
-  await using cluster = new Cluster();
-  const { nodes, copy } = await atOnce(
-    cluster,
-    (folder) => rmSync(`${folder}/${PATH}`),
-    (folder, name) => writeFileSync(`${folder}/${name}`, 'edited on a'),
+  const { path, copy, folder } = fight();
+  await atOnce(
+    () => rmSync(cluster.path('b', path)),
+    () => cluster.write('a', copy, 'edited on a'),
   );
-  await expectFiles(nodes, { [copy]: 'edited on a' });
-  expect(conflicts(nodes)).toEqual([0, 0, 0]);
+  await expectFiles(folder, { [copy]: 'edited on a' });
+  expect(conflicts(folder)).toEqual([0, 0, 0]);
 });
 
 test('the winner is deleted: the copy takes its name', async () => {
-  await using cluster = new Cluster();
-  const { nodes } = await fight(cluster);
-  rmSync(`${nodes[0].folder}/${PATH}`);
-  await expectFiles(nodes, { [PATH]: 'from a' });
+  const { path, folder } = fight();
+  rmSync(cluster.path('a', path));
+  await expectFiles(folder, { [path]: 'from a' });
 });
 
-test.each(['notes/n.bin', PATH])('%s and its copy are deleted in one go: both stay away, and the tombstone can go', async (path) => {
+test.each(['bin', 'txt'])('n.%s and its copy are deleted in one go: both stay away, and the tombstone can go', async (extension) => {
   // The names sort differently: the delete of the winner uncovers the copy, or finds it gone.
-  await using cluster = new Cluster();
-  const { nodes, copy } = await fight(cluster, path);
-  for (const name of [path, copy]) rmSync(`${nodes[2].folder}/${name}`);
-  await expectFiles(nodes, {});
+  const { path, copy, folder } = fight(extension);
+  for (const name of [path, copy]) rmSync(cluster.path('c', name));
+  await expectFiles(folder, {});
   // Once more where a peer has not told its root yet.
-  let left = (await nodes[2].api.purge()).left;
-  for (let round = 0; round < 10 && left > 0; round++) left = (await nodes[2].api.purge()).left;
+  let left = (await c.api.purge()).left;
+  for (let round = 0; round < 10 && left > 0; round++) left = (await c.api.purge()).left;
   expect(left).toBe(0);
 });
 
 test('an edit of the winner replaces what it has seen, and leaves the copy', async () => {
-  await using cluster = new Cluster();
-  const { nodes, copy } = await fight(cluster);
-  writeFileSync(`${nodes[2].folder}/${PATH}`, 'edited on c');
-  await expectFiles(nodes, { [PATH]: 'edited on c', [copy]: 'from a' });
+  const { path, copy, folder } = fight();
+  cluster.write('c', path, 'edited on c');
+  await expectFiles(folder, { [path]: 'edited on c', [copy]: 'from a' });
 });
 
 test('resolved by name: one version on all hosts, the other is in the trash', async () => {
-  await using cluster = new Cluster();
-  const { nodes, copy } = await fight(cluster);
-  const [a, b, c] = nodes;
-  const { items, complete } = c.api.conflicts({ after: undefined, limit: 10 });
-  expect(complete).toBe(true);
+  const { path, copy, folder } = fight();
+  const key = `f/${path}`;
+  const items = conflictsIn(folder, c);
   expect(items).toMatchObject([
     {
-      key: `f/${PATH}`,
+      key,
       versions: [
-        { name: PATH, shown: true, kind: 'file', bytes: 6, found: false, author: { nodeId: b.id } },
+        { name: path, shown: true, kind: 'file', bytes: 6, found: false, author: { nodeId: b.id } },
         { name: copy, shown: true, kind: 'file', bytes: 6, found: false, author: { nodeId: a.id } },
       ],
     },
   ]);
-  await expect(c.api.resolveConflict(`f/${PATH}`, 'nobody', undefined)).rejects.toMatchObject({
+  await expect(c.api.resolveConflict(key, 'nobody', undefined)).rejects.toMatchObject({
     code: 'NOT_FOUND',
     message: expect.stringContaining(copy),
   });
-  const { kept, dropped } = await c.api.resolveConflict(`f/${PATH}`, copy, items[0]!.etag);
+  const { kept, dropped } = await c.api.resolveConflict(key, copy, items[0]!.etag);
   expect([kept.author.nodeId, kept.bytes, dropped]).toEqual([c.id, 6, 1]);
   // The disk of the host where it was resolved follows at once.
-  expect(text(c, PATH)).toBe('from a');
-  expect(existsSync(`${c.folder}/${copy}`)).toBe(false);
-  await expectFiles(nodes, { [PATH]: 'from a' });
-  expect(conflicts(nodes)).toEqual([0, 0, 0]);
-  for (const { api } of nodes) {
-    const { items: trashed } = await api.trash({ prefix: PATH, after: undefined, limit: 10 });
-    expect(trashed.map(({ path }) => path)).toContain(PATH);
+  expect(text(c, path)).toBe('from a');
+  expect(existsSync(cluster.path('c', copy))).toBe(false);
+  await expectFiles(folder, { [path]: 'from a' });
+  expect(conflicts(folder)).toEqual([0, 0, 0]);
+  for (const { api } of all()) {
+    const { items: trashed } = await api.trash({ prefix: path, after: undefined, limit: 10 });
+    expect(trashed.map((item) => item.path)).toContain(path);
   }
-  await expect(c.api.resolveConflict(`f/${PATH}`, copy, undefined)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  await expect(c.api.resolveConflict(key, copy, undefined)).rejects.toMatchObject({ code: 'NOT_FOUND' });
 });
 
 test('resolved with an ETag that is not current: nothing changes', async () => {
-  await using cluster = new Cluster();
-  const { nodes, copy } = await fight(cluster);
-  const { etag } = nodes[0].api.conflicts({ after: undefined, limit: 10 }).items[0]!;
-  writeFileSync(`${nodes[1].folder}/${PATH}`, 'edited');
-  await expectFiles(nodes, { [PATH]: 'edited', [copy]: 'from a' });
-  await expect(nodes[0].api.resolveConflict(`f/${PATH}`, PATH, etag)).rejects.toMatchObject({ code: 'STALE_WRITE' });
-  await expectFiles(nodes, { [PATH]: 'edited', [copy]: 'from a' });
+  const { path, copy, folder } = fight();
+  const { etag } = conflictsIn(folder, a)[0]!;
+  cluster.write('b', path, 'edited');
+  await expectFiles(folder, { [path]: 'edited', [copy]: 'from a' });
+  await expect(a.api.resolveConflict(`f/${path}`, path, etag)).rejects.toMatchObject({ code: 'STALE_WRITE' });
+  await expectFiles(folder, { [path]: 'edited', [copy]: 'from a' });
 });
 
 test('resolved on two hosts at once, each for another version: one of the two answers, or both as a conflict again', async () => {
-  await using cluster = new Cluster();
-  const { nodes, copy } = await fight(cluster);
+  const { path, copy, folder } = fight();
   const answers = await Promise.allSettled([
-    nodes[0].api.resolveConflict(`f/${PATH}`, copy, undefined),
-    nodes[2].api.resolveConflict(`f/${PATH}`, PATH, undefined),
+    a.api.resolveConflict(`f/${path}`, copy, undefined),
+    c.api.resolveConflict(`f/${path}`, path, undefined),
   ]);
   expect(answers.filter(({ status }) => status === 'fulfilled').length).toBeGreaterThan(0);
-  await expectSame(...nodes);
-  const shown = [PATH, ...copiesIn(nodes[1])].map((path) => text(nodes[1], path));
+  await expectSame(...all());
+  const shown = [path, ...copiesIn(b, folder)].map((name) => text(b, name));
   expect([['from a'], ['from b'], ['from a', 'from b'], ['from b', 'from a']]).toContainEqual(shown);
 });

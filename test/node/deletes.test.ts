@@ -13,8 +13,7 @@ async function held(cluster: Cluster): Promise<[TestNode, TestNode, TestNode]> {
   }
   cluster.write('a', 'kept', 'x');
   const a = await cluster.start('a');
-  const b = await cluster.join('b', a);
-  const c = await cluster.join('c', a);
+  const [b, c] = await Promise.all([cluster.join('b', a), cluster.join('c', a)]);
   await expectSame(a, b, c);
   rmSync(cluster.path('a', 'data'), { recursive: true });
   await expectHeld(a, FILES + 1);

@@ -32,8 +32,7 @@ async function three(cluster: Cluster): Promise<[TestNode, TestNode, TestNode]> 
   const a = await cluster.start('a');
   cluster.write('a', 'shared', 'old');
   cluster.write('a', 'gone', 'soon');
-  const b = await cluster.join('b', a);
-  const c = await cluster.join('c', a);
+  const [b, c] = await Promise.all([cluster.join('b', a), cluster.join('c', a)]);
   await expectSame(a, b, c);
   return [a, b, c];
 }

@@ -75,7 +75,7 @@ describe('the id of a replica', () => {
     const { replica, incarnation } = await open(store);
     await incarnation.renew();
     const backup = await copyOf(store);
-    const backupFile = `${dataDir}.file`;
+    const backupFile = join(dataDir, 'backup');
     cpSync(file(), backupFile, { preserveTimestamps: true });
     const ids = new Set([replica.id, (await open(store)).replica.id]);
     expect(ids.size).toBe(1);
@@ -95,7 +95,6 @@ describe('the id of a replica', () => {
     cpSync(backupFile, file(), { preserveTimestamps: true });
     ids.add((await open(both, log)).replica.id);
     expect([ids.size, warnings.length]).toEqual([4, 3]);
-    rmSync(backupFile);
   });
 
   test('changes where the file is gone, damaged, or the nonce was written into another file', async () => {

@@ -15,17 +15,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
-import { Cluster, connections, converged, expectSame, receivedBytes, sentBytes, someBytes, until } from './cluster.ts';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { Cluster, connections, converged, expectSame, receivedBytes, sentBytes, someBytes, until, type TestNode } from './cluster.ts';
 
-function trashOf(folder: string): string[] {
-  const trash = join(folder, '.sameroot', 'trash');
-  if (!existsSync(trash)) return [];
-  return readdirSync(trash, { recursive: true, encoding: 'utf8' }).filter((name) => lstatSync(join(trash, name)).isFile());
-}
-
-describe('two nodes', () => {
-  test('the first sync goes both ways, and so does what comes later', async () => {
+describe('the first sync', () => {
+  test('goes both ways, and so does what comes later', async () => {
     await using cluster = new Cluster();
     cluster.write('a', 'docs/one.txt', 'one');
     cluster.write('a', 'big.bin', someBytes(3_000_000, 1));
@@ -41,150 +35,6 @@ describe('two nodes', () => {
     expect(Object.keys(await expectSame(a, b))).toHaveLength(8);
     expect(readFileSync(cluster.path('a', 'docs/one.txt'), 'utf8')).toBe('one, edited by b');
     expect(a.api.status().conflicts + b.api.status().conflicts).toBe(0);
-  });
-
-  test('changes arrive by themselves, nobody has to ask for a scan', async () => {
-    await using cluster = new Cluster();
-    const [a, b] = await cluster.pair();
-    await converged(a, b);
-    cluster.write('a', 'new/deep/er/file', 'x');
-    const there = cluster.path('b', 'new/deep/er/file');
-    await until(
-      'the file arrives',
-      () => existsSync(there),
-      () => [a.api.status(), b.api.status()],
-    );
-    unlinkSync(there);
-    await until(
-      'the delete arrives',
-      () => !existsSync(cluster.path('a', 'new/deep/er/file')),
-      () => [a.api.status(), b.api.status()],
-    );
-  });
-
-  test('a delete arrives, and the file is in the trash of the other host', async () => {
-    await using cluster = new Cluster();
-    cluster.write('a', 'gone.txt', 'still needed?');
-    cluster.write('a', 'folder/in/it.txt', 'deep');
-    const [a, b] = await cluster.pair();
-    await converged(a, b);
-    unlinkSync(cluster.path('a', 'gone.txt'));
-    rmSync(cluster.path('a', 'folder'), { recursive: true });
-    expect(await expectSame(a, b)).toEqual({});
-    const trashed = trashOf(b.folder);
-    expect(trashed).toHaveLength(2);
-    const texts = trashed.map((name) => readFileSync(join(b.folder, '.sameroot/trash', name), 'utf8')).sort();
-    expect(texts).toEqual(['deep', 'still needed?']);
-    expect(trashOf(a.folder)).toEqual([]);
-  });
-
-  test('an overwritten file is in the trash, too', async () => {
-    await using cluster = new Cluster();
-    cluster.write('a', 'file', 'before');
-    const [a, b] = await cluster.pair();
-    await converged(a, b);
-    cluster.write('a', 'file', 'after');
-    await expectSame(a, b);
-    expect(readFileSync(cluster.path('b', 'file'), 'utf8')).toBe('after');
-    expect(trashOf(b.folder).map((name) => readFileSync(join(b.folder, '.sameroot/trash', name), 'utf8'))).toEqual(['before']);
-  });
-
-  test('a rename of a file and of a folder moves no content', async () => {
-    await using cluster = new Cluster();
-    cluster.write('a', 'one.bin', someBytes(4_000_000, 3));
-    for (let i = 0; i < 40; i++) cluster.write('a', `folder/sub/${i}.bin`, someBytes(100_000, 10 + i));
-    const [a, b] = await cluster.pair();
-    await converged(a, b);
-    const before = receivedBytes(b);
-    renameSync(cluster.path('a', 'one.bin'), cluster.path('a', 'two.bin'));
-    renameSync(cluster.path('a', 'folder'), cluster.path('a', 'renamed'));
-    const files = await expectSame(a, b);
-    expect(Object.keys(files)).toHaveLength(43);
-    expect(receivedBytes(b) - before).toBeLessThan(50_000);
-    expect(existsSync(cluster.path('b', 'folder'))).toBe(false);
-  });
-
-  test('a copy of a file that is there moves no content', async () => {
-    await using cluster = new Cluster();
-    const bytes = someBytes(4_000_000, 3);
-    cluster.write('a', 'one.bin', bytes);
-    const [a, b] = await cluster.pair();
-    await converged(a, b);
-    const before = receivedBytes(b);
-    cluster.write('a', 'copy.bin', bytes);
-    await expectSame(a, b);
-    expect(receivedBytes(b) - before).toBeLessThan(50_000);
-  });
-
-  test('an insert in a large file moves a few chunks', async () => {
-    await using cluster = new Cluster();
-    const bytes = someBytes(8_000_000, 4);
-    cluster.write('a', 'large.bin', bytes);
-    const [a, b] = await cluster.pair();
-    await converged(a, b);
-    const before = receivedBytes(b);
-    cluster.write('a', 'large.bin', Buffer.concat([bytes.subarray(0, 3_000_000), Buffer.from('!'), bytes.subarray(3_000_000)]));
-    await expectSame(a, b);
-    // Two chunks of 256 KiB at most, the list's pages and the entry.
-    expect(receivedBytes(b) - before).toBeLessThan(600_000);
-    expect(sentBytes(a)).toBeLessThan(9_000_000);
-  });
-
-  test('a rename with an edit in the same moment', async () => {
-    await using cluster = new Cluster();
-    cluster.write('a', 'x/one', 'one');
-    cluster.write('a', 'x/two', 'two');
-    const [a, b] = await cluster.pair();
-    await converged(a, b);
-    renameSync(cluster.path('a', 'x'), cluster.path('a', 'y'));
-    cluster.write('a', 'y/one', 'one, edited');
-    cluster.write('a', 'x/two', 'another two');
-    await expectSame(a, b);
-    expect(readFileSync(cluster.path('b', 'y/one'), 'utf8')).toBe('one, edited');
-    expect(readFileSync(cluster.path('b', 'x/two'), 'utf8')).toBe('another two');
-  });
-
-  test('two files change places', async () => {
-    await using cluster = new Cluster();
-    cluster.write('a', 'one', 'first');
-    cluster.write('a', 'two', 'second');
-    const [a, b] = await cluster.pair();
-    await converged(a, b);
-    renameSync(cluster.path('a', 'one'), cluster.path('a', 'tmp'));
-    renameSync(cluster.path('a', 'two'), cluster.path('a', 'one'));
-    renameSync(cluster.path('a', 'tmp'), cluster.path('a', 'two'));
-    await expectSame(a, b);
-    expect(readFileSync(cluster.path('b', 'one'), 'utf8')).toBe('second');
-    expect(readFileSync(cluster.path('b', 'two'), 'utf8')).toBe('first');
-  });
-});
-
-describe('kinds of paths', () => {
-  test('a file becomes a folder, a folder a file, a link a file, a folder a link', async () => {
-    await using cluster = new Cluster();
-    cluster.write('a', 'file', 'file');
-    cluster.write('a', 'folder/a/b', 'deep');
-    cluster.write('a', 'folder2/x', 'x');
-    symlinkSync('file', cluster.path('a', 'link'));
-    const [a, b] = await cluster.pair();
-    await converged(a, b);
-    unlinkSync(cluster.path('a', 'file'));
-    cluster.write('a', 'file/now/inside', 'was a file');
-    rmSync(cluster.path('a', 'folder'), { recursive: true });
-    cluster.write('a', 'folder', 'was a folder');
-    unlinkSync(cluster.path('a', 'link'));
-    cluster.write('a', 'link', 'was a link');
-    rmSync(cluster.path('a', 'folder2'), { recursive: true });
-    symlinkSync('folder', cluster.path('a', 'folder2'));
-    const files = await expectSame(a, b);
-    expect(Object.keys(files).sort()).toEqual(['file', 'file/now', 'file/now/inside', 'folder', 'folder2', 'link']);
-    // And back again, from the other side.
-    rmSync(cluster.path('b', 'file'), { recursive: true });
-    cluster.write('b', 'file', 'a file again');
-    unlinkSync(cluster.path('b', 'folder'));
-    cluster.write('b', 'folder/a', 'a folder again');
-    const again = await expectSame(a, b);
-    expect(Object.keys(again).sort()).toEqual(['file', 'folder', 'folder/a', 'folder2', 'link']);
   });
 
   test('links, empty folders, empty files, modes and times', async () => {
@@ -227,23 +77,6 @@ describe('kinds of paths', () => {
     expect(receivedBytes(a) - before).toBeLessThan(10_000);
   });
 
-  test('a file in a folder without write permission, and a read-only file that is replaced', async () => {
-    await using cluster = new Cluster();
-    cluster.write('a', 'locked/file', 'one');
-    chmodSync(cluster.path('a', 'locked/file'), 0o444);
-    chmodSync(cluster.path('a', 'locked'), 0o555);
-    const [a, b] = await cluster.pair();
-    const files = await expectSame(a, b);
-    expect(files['locked']).toBe('folder 555');
-    chmodSync(cluster.path('a', 'locked'), 0o755);
-    rmSync(cluster.path('a', 'locked/file'));
-    cluster.write('a', 'locked/file', 'two');
-    chmodSync(cluster.path('a', 'locked'), 0o555);
-    await expectSame(a, b);
-    expect(readFileSync(cluster.path('b', 'locked/file'), 'utf8')).toBe('two');
-    for (const side of ['a', 'b']) chmodSync(cluster.path(side, 'locked'), 0o755);
-  });
-
   test('any name that is UTF-8: spaces, line breaks, dashes, quotes, long ones', async () => {
     await using cluster = new Cluster();
     const names = [
@@ -275,6 +108,177 @@ describe('kinds of paths', () => {
     for (const name of names.slice(0, 6)) rmSync(cluster.path('b', 'in folders', name), { recursive: true });
     writeFileSync(cluster.path('b', names[3]!), 'changed');
     expect(Object.keys(await expectSame(a, b))).toHaveLength(names.length * 3 + 1 - 12);
+  });
+});
+
+/** The hosts are the same for all tests: starting them is most of the work. Each test has a folder of its own. */
+describe('two nodes in sync', () => {
+  let cluster: Cluster;
+  let a: TestNode;
+  let b: TestNode;
+  let tests = 0;
+  let here = '';
+  beforeAll(async () => {
+    cluster = new Cluster();
+    [a, b] = await cluster.pair();
+    await converged(a, b);
+  });
+  beforeEach(() => void (here = `test-${++tests}`));
+  afterAll(() => cluster[Symbol.asyncDispose]());
+
+  const path = (host: string, ...below: readonly string[]): string => cluster.path(host, here, ...below);
+  const write = (host: string, file: string, bytes: string | Uint8Array): void => cluster.write(host, `${here}/${file}`, bytes);
+
+  /** The files of this test, the same on both hosts. */
+  async function filesHere(): Promise<Record<string, string>> {
+    const files = Object.entries(await expectSame(a, b));
+    return Object.fromEntries(files.flatMap(([name, what]) => (name.startsWith(`${here}/`) ? [[name.slice(here.length + 1), what]] : [])));
+  }
+
+  /** What the files of this test held that are in the trash. */
+  function trashedHere({ folder }: TestNode): string[] {
+    const trash = join(folder, '.sameroot', 'trash');
+    if (!existsSync(trash)) return [];
+    return readdirSync(trash, { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.includes(`/${here}/`) && lstatSync(join(trash, name)).isFile())
+      .map((name) => readFileSync(join(trash, name), 'utf8'))
+      .sort();
+  }
+
+  test('changes arrive by themselves, nobody has to ask for a scan', async () => {
+    write('a', 'new/deep/er/file', 'x');
+    const there = path('b', 'new/deep/er/file');
+    await until(
+      'the file arrives',
+      () => existsSync(there),
+      () => [a.api.status(), b.api.status()],
+    );
+    unlinkSync(there);
+    await until(
+      'the delete arrives',
+      () => !existsSync(path('a', 'new/deep/er/file')),
+      () => [a.api.status(), b.api.status()],
+    );
+  });
+
+  test('a delete arrives, and the file is in the trash of the other host', async () => {
+    write('a', 'gone.txt', 'still needed?');
+    write('a', 'folder/in/it.txt', 'deep');
+    await converged(a, b);
+    unlinkSync(path('a', 'gone.txt'));
+    rmSync(path('a', 'folder'), { recursive: true });
+    expect(await filesHere()).toEqual({});
+    expect(trashedHere(b)).toEqual(['deep', 'still needed?']);
+    expect(trashedHere(a)).toEqual([]);
+  });
+
+  test('an overwritten file is in the trash, too', async () => {
+    write('a', 'file', 'before');
+    await converged(a, b);
+    write('a', 'file', 'after');
+    await filesHere();
+    expect(readFileSync(path('b', 'file'), 'utf8')).toBe('after');
+    expect(trashedHere(b)).toEqual(['before']);
+  });
+
+  test('a rename of a file and of a folder moves no content', async () => {
+    write('a', 'one.bin', someBytes(4_000_000, 3));
+    for (let i = 0; i < 40; i++) write('a', `folder/sub/${i}.bin`, someBytes(100_000, 10 + i));
+    await converged(a, b);
+    const before = receivedBytes(b);
+    renameSync(path('a', 'one.bin'), path('a', 'two.bin'));
+    renameSync(path('a', 'folder'), path('a', 'renamed'));
+    const files = await filesHere();
+    expect(Object.keys(files)).toHaveLength(43);
+    expect(receivedBytes(b) - before).toBeLessThan(50_000);
+    expect(existsSync(path('b', 'folder'))).toBe(false);
+  });
+
+  test('a copy of a file that is there moves no content', async () => {
+    const bytes = someBytes(4_000_000, 4);
+    write('a', 'one.bin', bytes);
+    await converged(a, b);
+    const before = receivedBytes(b);
+    write('a', 'copy.bin', bytes);
+    await filesHere();
+    expect(receivedBytes(b) - before).toBeLessThan(50_000);
+  });
+
+  test('an insert in a large file moves a few chunks', async () => {
+    const bytes = someBytes(8_000_000, 5);
+    const sentBefore = sentBytes(a);
+    write('a', 'large.bin', bytes);
+    await converged(a, b);
+    const before = receivedBytes(b);
+    write('a', 'large.bin', Buffer.concat([bytes.subarray(0, 3_000_000), Buffer.from('!'), bytes.subarray(3_000_000)]));
+    await filesHere();
+    // Two chunks of 256 KiB at most, the list's pages and the entry.
+    expect(receivedBytes(b) - before).toBeLessThan(600_000);
+    expect(sentBytes(a) - sentBefore).toBeLessThan(9_000_000);
+  });
+
+  test('a rename with an edit in the same moment', async () => {
+    write('a', 'x/one', 'one');
+    write('a', 'x/two', 'two');
+    await converged(a, b);
+    renameSync(path('a', 'x'), path('a', 'y'));
+    write('a', 'y/one', 'one, edited');
+    write('a', 'x/two', 'another two');
+    await filesHere();
+    expect(readFileSync(path('b', 'y/one'), 'utf8')).toBe('one, edited');
+    expect(readFileSync(path('b', 'x/two'), 'utf8')).toBe('another two');
+  });
+
+  test('two files change places', async () => {
+    write('a', 'one', 'first');
+    write('a', 'two', 'second');
+    await converged(a, b);
+    renameSync(path('a', 'one'), path('a', 'tmp'));
+    renameSync(path('a', 'two'), path('a', 'one'));
+    renameSync(path('a', 'tmp'), path('a', 'two'));
+    await filesHere();
+    expect(readFileSync(path('b', 'one'), 'utf8')).toBe('second');
+    expect(readFileSync(path('b', 'two'), 'utf8')).toBe('first');
+  });
+
+  test('a file becomes a folder, a folder a file, a link a file, a folder a link', async () => {
+    write('a', 'file', 'file');
+    write('a', 'folder/a/b', 'deep');
+    write('a', 'folder2/x', 'x');
+    symlinkSync('file', path('a', 'link'));
+    await converged(a, b);
+    unlinkSync(path('a', 'file'));
+    write('a', 'file/now/inside', 'was a file');
+    rmSync(path('a', 'folder'), { recursive: true });
+    write('a', 'folder', 'was a folder');
+    unlinkSync(path('a', 'link'));
+    write('a', 'link', 'was a link');
+    rmSync(path('a', 'folder2'), { recursive: true });
+    symlinkSync('folder', path('a', 'folder2'));
+    const files = await filesHere();
+    expect(Object.keys(files).sort()).toEqual(['file', 'file/now', 'file/now/inside', 'folder', 'folder2', 'link']);
+    // And back again, from the other side.
+    rmSync(path('b', 'file'), { recursive: true });
+    write('b', 'file', 'a file again');
+    unlinkSync(path('b', 'folder'));
+    write('b', 'folder/a', 'a folder again');
+    const again = await filesHere();
+    expect(Object.keys(again).sort()).toEqual(['file', 'folder', 'folder/a', 'folder2', 'link']);
+  });
+
+  test('a file in a folder without write permission, and a read-only file that is replaced', async () => {
+    write('a', 'locked/file', 'one');
+    chmodSync(path('a', 'locked/file'), 0o444);
+    chmodSync(path('a', 'locked'), 0o555);
+    const files = await filesHere();
+    expect(files['locked']).toBe('folder 555');
+    chmodSync(path('a', 'locked'), 0o755);
+    rmSync(path('a', 'locked/file'));
+    write('a', 'locked/file', 'two');
+    chmodSync(path('a', 'locked'), 0o555);
+    await filesHere();
+    expect(readFileSync(path('b', 'locked/file'), 'utf8')).toBe('two');
+    for (const side of ['a', 'b']) chmodSync(path(side, 'locked'), 0o755);
   });
 });
 

@@ -1,18 +1,26 @@
 /** The barrier and the list of differences: what they say is so on the disk of the peer. */
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { describe, expect, test } from 'vitest';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { DiffResult } from '../../src/node/node-api.ts';
-import { Cluster, codeOf, connections, converged, sameAddress, someBytes, until } from './cluster.ts';
+import { Cluster, codeOf, connections, converged, sameAddress, someBytes, until, type TestNode } from './cluster.ts';
 
 function unlessUnreachable(error: unknown): undefined {
   if ((error as { code?: string }).code !== 'PEER_UNREACHABLE') throw error;
 }
 
-describe('wait', () => {
-  test('returns only when the peer shows the change, fifty times', async () => {
-    await using cluster = new Cluster();
-    const [a, b] = await cluster.pair();
+/** The hosts are the same for all: starting them is most of the work. */
+describe('wait of two hosts', () => {
+  let cluster: Cluster;
+  let a: TestNode;
+  let b: TestNode;
+  beforeAll(async () => {
+    cluster = new Cluster();
+    [a, b] = await cluster.pair();
     await converged(a, b);
+  });
+  afterAll(() => cluster[Symbol.asyncDispose]());
+
+  test('returns only when the peer shows the change, fifty times', async () => {
     for (let round = 0; round < 50; round++) {
       const [from, to] = round % 3 === 0 ? [b, a] : [a, b];
       const bytes = round % 10 === 9 ? someBytes(700_000, round) : Buffer.from(`round ${round}`);
@@ -27,15 +35,28 @@ describe('wait', () => {
   });
 
   test('a delete and a rename are done on the other side, too', async () => {
-    await using cluster = new Cluster();
-    for (let i = 0; i < 30; i++) cluster.write('a', `folder/${i}`, `file ${i}`);
-    const [a, b] = await cluster.pair();
+    for (let i = 0; i < 30; i++) cluster.write('a', `many/${i}`, `file ${i}`);
+    cluster.write('a', 'old name', 'renamed');
     await converged(a, b);
-    rmSync(cluster.path('a', 'folder'), { recursive: true });
+    rmSync(cluster.path('a', 'many'), { recursive: true });
+    renameSync(cluster.path('a', 'old name'), cluster.path('a', 'new name'));
     expect((await a.api.wait({ timeoutMs: 30_000 })).done).toBe(true);
-    expect(existsSync(cluster.path('b', 'folder'))).toBe(false);
+    expect(['many', 'old name'].map((name) => existsSync(cluster.path('b', name)))).toEqual([false, false]);
+    expect(readFileSync(cluster.path('b', 'new name'), 'utf8')).toBe('renamed');
   });
 
+  test('for a root of the peer: returns when that is here', async () => {
+    cluster.write('a', 'big', someBytes(2_000_000, 1));
+    await a.api.scan();
+    const { root } = a.api.status();
+    const waited = await b.api.wait({ root, timeoutMs: 30_000 });
+    expect(waited.done).toBe(true);
+    expect(existsSync(cluster.path('b', 'big'))).toBe(true);
+    expect((await b.api.wait({ root: 'ab'.repeat(32), timeoutMs: 200 })).done).toBe(false);
+  });
+});
+
+describe('wait', () => {
   test('of a host that is alone returns at once; with a peer that is away it times out and says who', async () => {
     await using cluster = new Cluster();
     const a = await cluster.start('a');
@@ -54,19 +75,6 @@ describe('wait', () => {
     await cluster.start('b');
     expect((await waiting).done).toBe(true);
     expect(readFileSync(cluster.path('b', 'y'), 'utf8')).toBe('y');
-  });
-
-  test('for a root of the peer: returns when that is here', async () => {
-    await using cluster = new Cluster();
-    const [a, b] = await cluster.pair();
-    await converged(a, b);
-    cluster.write('a', 'big', someBytes(2_000_000, 1));
-    await a.api.scan();
-    const { root } = a.api.status();
-    const waited = await b.api.wait({ root, timeoutMs: 30_000 });
-    expect(waited.done).toBe(true);
-    expect(existsSync(cluster.path('b', 'big'))).toBe(true);
-    expect((await b.api.wait({ root: 'ab'.repeat(32), timeoutMs: 200 })).done).toBe(false);
   });
 
   test('after restart of the one that waits: what was confirmed before counts', async () => {
