@@ -113,8 +113,8 @@ export const PEER_MUTANTS = [
     promise: '3 a root covers what is held',
     edits: [
       {
-        find: 'if (!this.#options.landing.holds(value.content, value.kind)) result.push(value);',
-        put: 'if (value.bytes > 65_536) result.push(value);',
+        find: 'if (!landing.holds(value.content, value.kind)) missing.push(value);',
+        put: 'if (value.bytes > 65_536) missing.push(value);',
       },
     ],
     laws: ['test/node/intake.test.ts'],

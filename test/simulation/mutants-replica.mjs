@@ -68,8 +68,8 @@ export const REPLICA_MUTANTS = [
     promise: '8 nothing is resurrected',
     edits: [
       {
-        find: 'value: entry === undefined ? undefined : encodeEntry(entry) }',
-        put: "value: entry === undefined || entry.versions.every(({ value }) => value.kind === 'deleted') ? undefined : encodeEntry(entry) }",
+        find: 'if (entry === undefined) return { key, value: undefined };',
+        put: "if (entry === undefined || entry.versions.every(({ value }) => value.kind === 'deleted')) return { key, value: undefined };",
       },
     ],
     laws: ['test/replica/replica.test.ts', 'test/node/sync.test.ts'],
