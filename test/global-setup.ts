@@ -16,7 +16,7 @@ export function setup(): void {
 
 export function teardown(): void {
   const left = readdirSync(base);
-  rmSync(base, { recursive: true, force: true });
+  rmSync(base, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
   if (left.length === 0) return;
   console.error(`tests have left these behind: ${left.join(', ')}`);
   process.exitCode = 1;

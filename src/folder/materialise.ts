@@ -104,7 +104,7 @@ export class Materialiser {
     this.#options = options;
     this.#index = new ContentIndex(options.replica.store);
     this.#sources = new LocalSources(options);
-    this.#begun = new BegunRemovals(options.replica.store);
+    this.#begun = new BegunRemovals(options);
   }
 
   /** Paths that cannot be shown now, and why. */
@@ -143,6 +143,7 @@ export class Materialiser {
 
   /** Projects everything that has a todo row, at the start. `left`: the keys that are not done. */
   async redo(): Promise<Projection & { readonly left: readonly Uint8Array[] }> {
+    await this.#options.gate.run(() => this.#begun.settle());
     const all = { done: [] as Uint8Array[], dirty: new Set<string>(), missing: [] as MissingContent[], waiting: [] as Uint8Array[] };
     const left = new Map<string, Uint8Array>();
     const project = async (keys: readonly Uint8Array[]): Promise<void> => {
@@ -218,10 +219,15 @@ export class Materialiser {
     const { head } = replica;
     const plan = await new Planner(replica, staging, timers).plan(keys);
     const batch = nextBatch(replica);
-    const result = await this.#apply(plan, batch.name);
+    const result = await this.#apply(plan, batch.name).catch((error: unknown) => {
+      gate.owe(() => this.#begun.settle());
+      throw error;
+    });
     this.#options.standing.setAside += countAside([...result.removals, ...result.placements]);
     this.#noteKept(plan, result);
-    const rows = [...rowsOf(plan, result, this.#options.trash), ...this.#begun.end(settledRemovals(plan, result))];
+    const unsettled = unsettledRemovals(plan, result);
+    const ended = this.#begun.paths.filter((path) => !unsettled.has(path));
+    const rows = [...rowsOf(plan, result, this.#options.trash), ...this.#begun.end(ended)];
     if (rows.length > 0) rows.push(batch.row);
     try {
       await access.makeDurable(root, [], result.touched);
@@ -230,9 +236,10 @@ export class Materialiser {
       for (const key of plan.idle) round.keys.set(byteKey(key), 'done');
       const fresh = this.#newLargeContents(plan, result);
       await this.#commit(plan, head, rows, round);
+      if (unsettled.size > 0) gate.owe(() => this.#begun.settle());
       return fresh;
     } catch (error) {
-      if (rows.length > 0) gate.owe(() => this.#record(result.touched, rows));
+      if (rows.length + unsettled.size > 0) gate.owe(() => this.#record(result.touched, rows));
       throw error;
     } finally {
       this.#noteMoved(plan, result);
@@ -244,6 +251,7 @@ export class Materialiser {
     const { root, access, replica } = this.#options;
     await access.makeDurable(root, [], touched);
     await replica.store.write(rows, { durable: true });
+    await this.#begun.settle();
   }
 
   #newLargeContents(plan: Plan, result: BatchResult): ContentId[] {
@@ -255,10 +263,9 @@ export class Materialiser {
 
   async #apply(plan: Plan, name: string): Promise<BatchResult> {
     const { root, trash, staging, writeThread } = this.#options;
-    const removals = plan.removals.map(({ operation }) => ({
-      ...operation,
-      mayBeGone: operation.mayBeGone || this.#isUnsure(operation.path),
-    }));
+    // In an older copy of the database a removal that was recorded since is not.
+    const { restored } = this.#options.standing;
+    const removals = plan.removals.map(({ operation }) => ({ ...operation, mayBeGone: operation.mayBeGone || restored }));
     await this.#begun.begin(removals.filter(({ mayBeGone }) => !mayBeGone).map(({ path }) => path));
     const placements = plan.placements.map(({ operation }) => operation);
     const touches = plan.touches.map(({ operation }) => operation);
@@ -285,11 +292,6 @@ export class Materialiser {
       checks,
       copies: duplicates.map(({ copy }) => copy),
     });
-  }
-
-  /** It may have been removed by us: in an earlier run, although we were told that it failed, or after this copy of the database was made. */
-  #isUnsure(path: string): boolean {
-    return this.#begun.has(path) || this.#options.standing.restored;
   }
 
   #noteKept(plan: Plan, result: BatchResult): void {
@@ -406,8 +408,8 @@ export class Materialiser {
   }
 }
 
-/** Paths of which it is known whether we have removed what was there. */
-function settledRemovals(plan: Plan, { removals }: BatchResult): string[] {
-  const isKnown = (outcome: Outcome): boolean => outcome.status !== 'failed' || outcome.isThere === true;
-  return plan.removals.filter((_, at) => isKnown(removals[at]!)).map(({ operation }) => operation.path);
+/** Paths of which it is not known whether we have removed what was there. */
+function unsettledRemovals(plan: Plan, { removals }: BatchResult): Set<string> {
+  const isUnknown = (outcome: Outcome): boolean => outcome.status === 'failed' && outcome.isThere !== true;
+  return new Set(plan.removals.filter((_, at) => isUnknown(removals[at]!)).map(({ operation }) => operation.path));
 }

@@ -149,6 +149,7 @@ test.each([0, 1])('a conflict copy on its way to the name of the winner is there
   const copy = await loseWinner();
   await fixture.kill(writes, () => fixture.materialiser.project([fileKey('n')]));
   expect(existsSync(at(copy))).toBe(writes === 0);
+  await fixture.materialiser.redo();
   expect((await fixture.materialiser.project([fileKey('n')])).dirty).toEqual([]);
   expect(fixture.tree()).toEqual({ n: shown(file('one')) });
 });

@@ -161,6 +161,14 @@ export const FOLDER_MUTANTS = [
     laws: ['test/folder/interrupted.test.ts'],
   },
   {
+    name: 'copy-taken-unannounced',
+    file: 'src/folder/materialise.ts',
+    breaks: 'a conflict copy that was taking the name of the winner when the host died counts as removed by a user',
+    promise: '6 no version is lost',
+    edits: [{ find: 'await this.#begun.begin(removals.filter(({ mayBeGone }) => !mayBeGone).map(({ path }) => path));', put: '' }],
+    laws: ['test/folder/killed-twice.test.ts'],
+  },
+  {
     name: 'staging-tidied-first',
     file: 'src/folder/folder.ts',
     breaks: 'what was shown when the host died, and deleted before it ran again, is brought back',
