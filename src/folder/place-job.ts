@@ -22,7 +22,7 @@ import { ioCode } from './io-error.ts';
 import { Parents, type ParentFault } from './parents.ts';
 import { parentPath } from './paths.ts';
 import type { Batch, BatchResult, Check, Known, Outcome, Placement, Removal, Touch, Wanted } from './place-batch.ts';
-import { dropNotes, readNotes, writeNotes, type PlaceNotes } from './place-notes.ts';
+import { dropNotes, forgetNotes, readNotes, writeNotes, type PlaceNotes } from './place-notes.ts';
 import type { DiskStat } from './placed.ts';
 
 /** A name in staging for a file that is changed where it is. */
@@ -87,16 +87,23 @@ class Applier {
     return { removals: removed, placements: placed, touches: changed, checks: checked, touched: [...this.#touched] };
   }
 
-  /** What it is going to show is noted first. */
+  /**
+   * What it is going to show is noted first. Notes of a batch before, which could not be taken back when they were wrong, are
+   * forgotten before that, or nothing is made: it would take their names.
+   */
   #show(placements: readonly Placement[], touches: readonly Touch[]): { placed: Outcome[]; changed: Outcome[] } {
-    const ready = placements.map(({ want }) => this.#arrivals.make(want));
-    const seconds = touches.map((touch) => this.#secondName(touch));
+    const { tmp, name } = this.#batch;
+    const inTheWay = failureOf(() => forgetNotes(this.#disk, tmp));
+    const ready = placements.map(({ want }) =>
+      inTheWay === undefined ? this.#arrivals.make(want) : { arriving: undefined, error: inTheWay },
+    );
+    const seconds = touches.map((touch) => (inTheWay === undefined ? this.#secondName(touch) : { name: undefined, error: inTheWay }));
     const notes = [
       ...placements.map(({ path, row }, at) => noteOf(path, row, ready[at]!.arriving)),
       ...touches.map((touch, at) => noteOfTouch(touch, seconds[at]!.name)),
     ];
-    const { tmp, name } = this.#batch;
-    const failure = failureOf(() => writeNotes(this.#disk, tmp, { batch: name, notes: notes.filter((note) => note !== undefined) }));
+    const failure =
+      inTheWay ?? failureOf(() => writeNotes(this.#disk, tmp, { batch: name, notes: notes.filter((note) => note !== undefined) }));
     const placed = placements.map((placement, at) =>
       this.#guarded(placement.path, () =>
         this.#place(placement, failure === undefined ? ready[at]! : { arriving: undefined, error: failure }),

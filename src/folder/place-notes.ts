@@ -62,9 +62,8 @@ function linkName(index: number): string {
   return `notes-${index}`;
 }
 
-/** Instead of those that are there. */
+/** Where there are none: see `forgetNotes`. */
 export function writeNotes(disk: Disk, tmp: string, { batch, notes }: PlaceNotes): void {
-  forgetNotes(disk, tmp);
   for (const [index, text] of texts(batch, notes).entries()) {
     try {
       disk.symlink(Buffer.from(text), join(tmp, linkName(index)));
@@ -93,8 +92,11 @@ export function dropNotes(disk: Disk, tmp: string, temporaries: ReadonlySet<stri
   }
 }
 
-/** From the last on: what is left at any moment is found again. */
-function forgetNotes(disk: Disk, tmp: string): void {
+/**
+ * All that are there, before a name in staging is used again: one that a note speaks of would be gone, and count as shown. From
+ * the last on: what is left at any moment is found again.
+ */
+export function forgetNotes(disk: Disk, tmp: string): void {
   let count = 0;
   while (lstatOrNothing(disk, join(tmp, linkName(count))) !== undefined) count++;
   while (count > 0) removeFile(disk, join(tmp, linkName(--count)));

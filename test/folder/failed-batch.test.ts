@@ -9,13 +9,14 @@ import { write } from '../../src/entry/entry.ts';
 import { diskStat } from '../../src/folder/disk-stat.ts';
 import type { Disk } from '../../src/folder/disk.ts';
 import { fileKey } from '../../src/folder/paths.ts';
+import { readNotes } from '../../src/folder/place-notes.ts';
 import { getPlaced, sameStat, unplaceRows } from '../../src/folder/placed.ts';
 import { realDisk } from '../../src/folder/real-disk.ts';
 import { Fixture, MTIME_MS, shown, type Thing } from './disk-fixture.ts';
 import { inlineThread } from './ingest-world.ts';
 
 /** The error code that a call is to fail with, if any. */
-type Refusal = (call: 'link' | 'rename' | 'chmod', source: string, target: string) => string | undefined;
+type Refusal = (call: 'link' | 'rename' | 'chmod' | 'symlink' | 'unlink', source: string, target: string) => string | undefined;
 
 let fixture: Fixture;
 let refusal: Refusal = () => undefined;
@@ -29,6 +30,8 @@ const disk: Disk = {
   link: (source, target) => (ask('link', source, target), realDisk.link(source, target)),
   rename: (source, target) => (ask('rename', source, target), realDisk.rename(source, target)),
   chmod: (path, mode) => (ask('chmod', path, path), realDisk.chmod(path, mode)),
+  symlink: (target, path) => (ask('symlink', path, path), realDisk.symlink(target, path)),
+  unlink: (path) => (ask('unlink', path, path), realDisk.unlink(path)),
 };
 
 beforeEach(async () => {
@@ -73,6 +76,20 @@ test.each(['EIO', 'EROFS', 'ENOSPC'])('a file that could not be replaced (%s) do
   refusal = () => undefined;
   expect(await fixture.materialiser.project(keys)).toMatchObject({ done: keys, dirty: [] });
   expect(fixture.tree()).toEqual({ a: shown(file('two')) });
+});
+
+test('notes that could not be taken back say nothing wrong when the next batch fails as well', async () => {
+  const tmp = at('.sameroot/tmp');
+  const keys = await fixture.receive({ s: { kind: 'symlink', target: 'elsewhere' } });
+  refusal = (call, source, target) => (call === 'rename' && (target === at('s') || source.endsWith('notes-draft')) ? 'EROFS' : undefined);
+  expect(await fixture.materialiser.project(keys)).toMatchObject({ done: [] });
+  expect(readdirSync(tmp)).toContain('notes-0');
+  refusal = (call) => (call === 'symlink' || call === 'unlink' ? 'EROFS' : undefined);
+  expect(await fixture.materialiser.project(keys)).toMatchObject({ done: [] });
+  // Dead now, the next start would take what they say for shown, and the link that nobody has seen for deleted.
+  expect(readNotes(realDisk, tmp)?.notes).toEqual([]);
+  refusal = () => undefined;
+  expect(await fixture.materialiser.project(keys)).toMatchObject({ done: keys });
 });
 
 test('a rename that fails in the end keeps the name in the trash where the file has gone all the same', async () => {

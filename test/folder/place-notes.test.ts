@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Disk } from '../../src/folder/disk.ts';
-import { dropNotes, readNotes, writeNotes, type PlaceNote } from '../../src/folder/place-notes.ts';
+import { dropNotes, forgetNotes, readNotes, writeNotes, type PlaceNote } from '../../src/folder/place-notes.ts';
 import { realDisk } from '../../src/folder/real-disk.ts';
 
 let tmp: string;
@@ -54,11 +54,12 @@ test('of a change in place tell by the second name of the file whether it was ma
   );
 });
 
-test('take the place of those before', () => {
+test('are forgotten as a whole', () => {
   writeNotes(realDisk, tmp, { batch: 'a 1', notes: Array.from({ length: 200 }, (_, index) => noteOf(index)) });
+  forgetNotes(realDisk, tmp);
   writeNotes(realDisk, tmp, { batch: 'a 2', notes: [noteOf(1)] });
   expect(readNotes(realDisk, tmp)).toMatchObject({ batch: 'a 2', notes: [{ path: 'folder/file 1' }] });
-  writeNotes(realDisk, tmp, { batch: 'a 3', notes: [] });
+  forgetNotes(realDisk, tmp);
   expect(readNotes(realDisk, tmp)).toBeUndefined();
   expect(readdirSync(tmp)).toEqual([]);
 });
