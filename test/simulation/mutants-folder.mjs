@@ -146,11 +146,19 @@ export const FOLDER_MUTANTS = [
     promise: '8 nothing is resurrected',
     edits: [
       {
-        find: 'const failure = failureOf(() => writeNotes(this.#disk, tmp, { batch: name, notes: notes.filter((note) => note !== undefined) }));',
-        put: 'const failure = undefined;',
+        find: 'inTheWay ?? failureOf(() => writeNotes(this.#disk, tmp, { batch: name, notes: notes.filter((note) => note !== undefined) }));',
+        put: 'inTheWay;',
       },
     ],
     laws: ['test/folder/interrupted.test.ts'],
+  },
+  {
+    name: 'old-notes-kept',
+    file: 'src/folder/place-job.ts',
+    breaks: 'what nobody has seen counts as shown, and so as deleted, where notes could not be taken back',
+    promise: '6 no version is lost',
+    edits: [{ find: 'const inTheWay = failureOf(() => forgetNotes(this.#disk, tmp));', put: 'const inTheWay = undefined;' }],
+    laws: ['test/folder/failed-batch.test.ts'],
   },
   {
     name: 'change-in-place-not-noted',

@@ -2,7 +2,7 @@
 import { cpSync, closeSync, fsyncSync, openSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { GIB, MIB } from '../../support/common.mjs';
-import { randomBytesOf, randomOf, replaceFile, writeRandomFile } from '../../support/data.mjs';
+import { randomBytesOf, randomOf, writeRandomFile } from '../../support/data.mjs';
 import { folderCase } from '../support/folder-case.mjs';
 
 const FOLDER_FILES = 16;
@@ -42,8 +42,9 @@ export const cases = [
     parts,
     diskBytes,
     build: buildFile,
-    change(folder, aside, { bytes }) {
-      replaceFile(join(folder, 'large.bin'), join(aside, 'large.bin'), (path) => writeRandomFile(path, bytes, 3, Buffer.from('!')));
+    prepare: (_folder, aside, { bytes }) => writeRandomFile(join(aside, 'large.bin'), bytes, 3, Buffer.from('!')),
+    change(folder, aside) {
+      renameSync(join(aside, 'large.bin'), join(folder, 'large.bin'));
       return ['large.bin'];
     },
     figures: ['seconds', 'bytes'],
@@ -84,9 +85,8 @@ export const cases = [
     parts,
     diskBytes,
     build: buildFolder,
+    prepare: (folder, aside) => cpSync(join(folder, 'old'), join(aside, 'copy'), { recursive: true }),
     change(folder, aside) {
-      // Beside, then renamed: a watcher must not begin while the copy is still being made.
-      cpSync(join(folder, 'old'), join(aside, 'copy'), { recursive: true });
       renameSync(join(aside, 'copy'), join(folder, 'copy'));
       return partNames('copy');
     },
