@@ -118,9 +118,8 @@ function damaged(path: string, what: string, cause?: unknown): SamerootError {
 
 async function makePem(): Promise<string> {
   // Loaded here because it takes 0.1 s and only the first start of a node needs it; by `require` because `import` takes twice that.
-  const load = createRequire(import.meta.url);
-  load('reflect-metadata');
-  const { X509CertificateGenerator } = load('@peculiar/x509') as typeof X509;
+  await import('reflect-metadata');
+  const { X509CertificateGenerator } = createRequire(import.meta.url)('@peculiar/x509') as typeof X509;
   const keys = (await webcrypto.subtle.generateKey('Ed25519', true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair;
   const certificate = await X509CertificateGenerator.createSelfSigned({
     keys,
