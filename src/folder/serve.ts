@@ -85,7 +85,10 @@ export class ContentReader {
     if (total > CHUNK_FRAME_BYTES_MAX) throw new RangeError(`wanted: ${total} bytes are more than ${CHUNK_FRAME_BYTES_MAX}`);
     for await (const { path, stat } of this.#candidates(content)) {
       const bytes = await this.#read({ path, stat, ranges: wanted }, total);
-      if (bytes !== undefined) return { chunks: split(bytes, wanted), roomBytes: roomBefore(bytes), release: this.#releaseOf(bytes) };
+      if (bytes !== undefined) {
+        const release = isLong(total) ? (): void => this.#giveBack(bytes.buffer as ArrayBuffer) : undefined;
+        return { chunks: split(bytes, wanted), roomBytes: roomBefore(bytes), release };
+      }
       if (stat !== undefined) this.#options.checkSoon([path]);
     }
     return undefined;
@@ -125,8 +128,8 @@ export class ContentReader {
       let bytes = 0;
       let count = 0;
       for (const request of this.#queue) {
-        // A long one goes alone: its block is given back when its bytes are sent.
-        const long = request.bytes >= BLOCK_FROM_BYTES;
+        // A long one goes alone: its block is given back when its bytes are sent, and nobody else may have a part of it.
+        const long = isLong(request.bytes);
         if (count > 0 && (long || count === ITEMS_PER_JOB_MAX || bytes + request.bytes > CHUNK_FRAME_BYTES_MAX)) break;
         bytes += request.bytes;
         count++;
@@ -140,7 +143,7 @@ export class ContentReader {
   async #run(requests: readonly Request[]): Promise<void> {
     try {
       const items = requests.map(({ item }) => item);
-      const block = requests[0]!.bytes >= BLOCK_FROM_BYTES ? (this.#spare.pop() ?? new ArrayBuffer(BLOCK_BYTES)) : undefined;
+      const block = isLong(requests[0]!.bytes) ? (this.#spare.pop() ?? new ArrayBuffer(BLOCK_BYTES)) : undefined;
       const input = { root: this.#options.root, items, block: block === undefined ? undefined : new Uint8Array(block) };
       const results = await this.#options.thread.call('readFiles', input, block === undefined ? [] : [block]);
       for (const [index, request] of requests.entries()) request.resolve(results[index]);
@@ -152,16 +155,17 @@ export class ContentReader {
     }
   }
 
-  /** Blocks are the only buffers of their size. */
-  #releaseOf({ buffer }: Uint8Array): (() => void) | undefined {
-    if (buffer.byteLength !== BLOCK_BYTES || !(buffer instanceof ArrayBuffer)) return undefined;
-    return () => {
-      if (this.#spare.length >= SPARE_BLOCKS_MAX) return;
-      this.#spare.push(buffer);
-      this.#spareTimer?.cancel();
-      this.#spareTimer = this.#options.timers.after(SPARE_MS, () => (this.#spare = []), { background: true });
-    };
+  #giveBack(block: ArrayBuffer): void {
+    if (this.#spare.length >= SPARE_BLOCKS_MAX) return;
+    this.#spare.push(block);
+    this.#spareTimer?.cancel();
+    this.#spareTimer = this.#options.timers.after(SPARE_MS, () => (this.#spare = []), { background: true });
   }
+}
+
+/** Read with a job and a block of its own. */
+function isLong(bytes: number): boolean {
+  return bytes >= BLOCK_FROM_BYTES;
 }
 
 /** The room belongs to the first result of a job: where that is empty, the next one begins at the same place and has none. */

@@ -69,6 +69,15 @@ describe('ContentReader', () => {
     expect((await read(0, 10)).release).toBeUndefined();
   });
 
+  it('gives nobody the memory of short reads, also where they fill as much as a long one', async () => {
+    const files = Object.fromEntries(Array.from({ length: 16 }, (_, i) => [`f${i}`, bytesOf(65_536, i + 1)]));
+    const { world, reader } = await serving(files);
+    await using _ = world;
+    const range = [{ offsetBytes: 0, bytes: 65_536 }];
+    const answers = await Promise.all(Object.keys(files).map((path) => reader.readChunks(contentAt(world, path), range)));
+    expect(answers.map((answer) => answer!.release)).toEqual(answers.map(() => undefined));
+  });
+
   it('refuses a file that has changed, and serves another with the same content', async () => {
     const bytes = bytesOf(3000);
     const { world, reader, checked } = await serving({ one: bytes, two: bytes });
