@@ -4,7 +4,7 @@
  * The first step of `npm start`, `npm test` and the like, so that a fresh clone needs Node.js and npm and no further step.
  * (Not a `prestart` script: npm leaves those out where `ignore-scripts` is set, as it is in our .npmrc.)
  *
- * Invariant: when it ends with 0, `node_modules` is what the lock file says and `dist` is what `src` and `assembly` say. Both are told by
+ * Invariant: when it ends with 0, `node_modules` is what the lock file says and `dist` is what `src` says. Both are told by
  * content, not by age: a checkout of an older commit has newer times. Plain JavaScript with nothing but Node.js in it,
  * because nothing is installed or compiled yet.
  */
@@ -97,10 +97,11 @@ function outputOf(file) {
 
 /** The state of everything that `dist` depends on, and the outputs that must exist. */
 function sourceState() {
-  const files = filesBelow(source).filter((file) => file.endsWith('.ts') && !file.startsWith('assembly'));
+  const isAssembly = (file) => dirname(file) === 'assembly';
+  const sources = filesBelow(source).filter((file) => file.endsWith('.ts') || isAssembly(file));
+  const files = sources.filter((file) => !isAssembly(file));
   const settings = ['tsconfig.json', 'package-lock.json'].map((name) => readFileSync(join(top, name)));
-  const contents = (folder, names) => names.flatMap((name) => [name, readFileSync(join(folder, name))]);
-  const stamp = digest(...settings, ...contents(source, files), ...contents(assembly, filesBelow(assembly)));
+  const stamp = digest(...settings, ...sources.flatMap((file) => [file, readFileSync(join(source, file))]));
   const outputs = [...files.filter((file) => !file.endsWith('.d.ts')).map(outputOf), chunkScan[1]];
   const complete = outputs.every((file) => existsSync(file));
   return { files, stamp, complete };

@@ -3,8 +3,8 @@
  *
  * V8 frees a buffer when it collects the small object that stands for it, and collects young objects when some megabytes of
  * them have come together. A socket read is 64 KiB of buffer beside some hundred bytes of objects, so the dead buffers pile
- * up until their sum, 64 MB, makes V8 mark the whole heap: 40 times for a GiB on either side, a third of the processor time of a transfer
- * (docs/BENCHMARKS.md). A collection of young objects after every 16 MiB finds those buffers in about a millisecond.
+ * up until their sum, 64 MB, makes V8 mark the whole heap: 18 to 50 times for a GiB, and collecting was a quarter of the processor time
+ * of who received it (docs/BENCHMARKS.md). A collection of young objects after every 16 MiB finds those buffers in a few milliseconds.
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';

@@ -143,21 +143,25 @@ export class Intake {
   /** Is all that it says known here? */
   isKnown(incoming: Incoming): boolean {
     try {
-      const { key, entry } = incoming;
-      const { replica } = this.#options;
-      const current = replica.entry(key);
-      return absorb(current, entry, replica.stable) === current;
+      const { current, merged } = this.#merge(incoming);
+      return merged === current;
     } catch (error) {
       if (error instanceof SamerootError) return false;
       throw error;
     }
   }
 
-  /** What of its contents is to be fetched, if it says anything that is not known here. */
-  #missingContents({ key, entry }: Incoming): ContentValue[] | 'known' {
-    const { replica, landing } = this.#options;
+  /** `merged` is `current` itself where it says nothing new. */
+  #merge({ key, entry }: Incoming): { readonly current: Entry | undefined; readonly merged: Entry | undefined } {
+    const { replica } = this.#options;
     const current = replica.entry(key);
-    const merged = absorb(current, entry, replica.stable);
+    return { current, merged: absorb(current, entry, replica.stable) };
+  }
+
+  /** What of its contents is to be fetched, if it says anything that is not known here. */
+  #missingContents(incoming: Incoming): ContentValue[] | 'known' {
+    const { landing } = this.#options;
+    const { current, merged } = this.#merge(incoming);
     if (merged === current) return 'known';
     const missing: ContentValue[] = [];
     for (const { value } of merged?.versions ?? []) {
