@@ -69,7 +69,11 @@ export const ENTRIES_PER_MESSAGE_MAX: number = 16_384;
 export const ENTRIES_WINDOW_BYTES: number = 4 * MIB;
 /** Chunk bytes asked of one peer and not yet written. */
 export const FETCH_WINDOW_BYTES: number = 16 * MIB;
+/** The same while several hosts fetch at once: what is asked of one early may come from another soon. */
+export const SWARM_WINDOW_BYTES: number = 4 * MIB;
 export const FETCH_ITEMS_MAX: number = 4096;
+/** Runs of chunks in one message, and remembered of one peer and content. */
+export const HAVE_RUNS_MAX = 1_024;
 /** Pages of 512 refs, as files that are mostly zeros have, must fit into one reply. */
 export const LIST_PAGES_PER_REQUEST_MAX: number = 256;
 /** Requests of one peer that wait to be served. */

@@ -299,6 +299,11 @@ export class Folder implements AsyncDisposable {
     return this.#reader.readChunks(content, wanted);
   }
 
+  /** The same of a content that is being received; whoever asks knows that these bytes are written. */
+  readPart(content: ContentId, wanted: readonly WantedRange[]): ReturnType<ContentReader['readPart']> {
+    return this.#reader.readPart(content, wanted);
+  }
+
   /** The bytes of a small file's winner, if the file still has them and the entry `known` over there has others. */
   inline(item: { readonly entry: Uint8Array }, known: Uint8Array | undefined): { hash: Uint8Array; bytes: Uint8Array } | undefined {
     const value = view(decodeEntry(item.entry)).winner?.version.value;

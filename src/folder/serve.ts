@@ -81,17 +81,29 @@ export class ContentReader {
    * @throws {RangeError} if the ranges are longer than 1 MiB together
    */
   async readChunks(content: ContentId, wanted: readonly WantedRange[]): Promise<ChunksRead | undefined> {
-    const total = wanted.reduce((sum, { bytes }) => sum + bytes, 0);
-    if (total > CHUNK_FRAME_BYTES_MAX) throw new RangeError(`wanted: ${total} bytes are more than ${CHUNK_FRAME_BYTES_MAX}`);
     for await (const { path, stat } of this.#candidates(content)) {
-      const bytes = await this.#read({ path, stat, ranges: wanted }, total);
-      if (bytes !== undefined) {
-        const release = isLong(total) ? (): void => this.#giveBack(bytes.buffer as ArrayBuffer) : undefined;
-        return { chunks: split(bytes, wanted), roomBytes: roomBefore(bytes), release };
-      }
+      const found = await this.#readRanges({ path, stat, ranges: wanted });
+      if (found !== undefined) return found;
       if (stat !== undefined) this.#options.checkSoon([path]);
     }
     return undefined;
+  }
+
+  /**
+   * The same of a content of several chunks that is being received: out of its part in staging, `undefined` if there is none. A part
+   * is as long as its content from the start, and only who writes it knows which bytes are there.
+   */
+  readPart(content: ContentId, wanted: readonly WantedRange[]): Promise<ChunksRead | undefined> {
+    return this.#readRanges({ path: `${STAGING}/${toHex(content)}.part`, stat: undefined, ranges: wanted });
+  }
+
+  async #readRanges(item: ReadItem): Promise<ChunksRead | undefined> {
+    const total = item.ranges.reduce((sum, { bytes }) => sum + bytes, 0);
+    if (total > CHUNK_FRAME_BYTES_MAX) throw new RangeError(`wanted: ${total} bytes are more than ${CHUNK_FRAME_BYTES_MAX}`);
+    const bytes = await this.#read(item, total);
+    if (bytes === undefined) return undefined;
+    const release = isLong(total) ? (): void => this.#giveBack(bytes.buffer as ArrayBuffer) : undefined;
+    return { chunks: split(bytes, item.ranges), roomBytes: roomBefore(bytes), release };
   }
 
   async *#candidates(content: ContentId): AsyncGenerator<Pick<ReadItem, 'path' | 'stat'>> {

@@ -65,7 +65,7 @@ export async function makeBody(parts: BodyParts): Promise<Body> {
   const folder = await Folder.open({ root, replica, store, world, access, settleMs, rescanMs, minFreeBytes, threads, standing });
   const members = new Members(replica, parts.identity, parts.pins);
   const records = new Records(replica, chunks);
-  const fetcher = new Fetcher(store, world.log);
+  const fetcher = new Fetcher(store, world);
   const fetch = (content: Uint8Array, bytes: number): Promise<void> => fetcher.fetch(content, bytes, folder.target, parts.links().keys());
   const landing = makeLanding({ replica, folder, records, members, blobs: new BlobTarget(store, chunks), fetch, world });
   const onProblem: IntakeProblems['add'] = (code, incoming, message) => problems.add(code, incoming, message);

@@ -50,8 +50,12 @@ export interface ReadChunks {
 
 /** Gives contents out. */
 export interface ContentOrigin {
-  /** `undefined`: not held (any more). */
-  read(content: ContentId, wanted: readonly { readonly offsetBytes: number; readonly bytes: number }[]): Promise<ReadChunks | undefined>;
+  /** Chunks from number `firstChunk` on. `undefined`: not held (any more, or yet). */
+  read(
+    content: ContentId,
+    firstChunk: number,
+    wanted: readonly { readonly offsetBytes: number; readonly bytes: number }[],
+  ): Promise<ReadChunks | undefined>;
 }
 
 export type InlineSource = (item: EntryItem) => InlineChunk | undefined;

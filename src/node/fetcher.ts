@@ -4,12 +4,12 @@
  *
  * Invariant: `fetch` resolves when every byte of the content is verified and written to its target (flushing is the
  * target's `finish`, done for many contents at once). Memory is bounded by the windows of the plan plus the refs of
- * `PIECES_AHEAD_BYTES` of each content under way.
+ * `PIECES_AHEAD_BYTES` of each content under way, and what mates tell (swarm.ts).
  */
 import { equalBytes } from '../base/bytes.ts';
 import { SamerootError } from '../base/errors.ts';
 import { CHUNK_FRAME_BYTES_MAX, LIST_PAGES_PER_REQUEST_MAX, MIB, SERVE_QUEUE_MAX } from '../base/limits.ts';
-import type { Log } from '../base/world.ts';
+import type { Log, World } from '../base/world.ts';
 import {
   contentHash,
   contentLevel,
@@ -23,42 +23,16 @@ import { hash } from '../content/hash.ts';
 import { contentKey, FetchPlan, type Piece, type PieceChunk } from '../session/fetch-plan.ts';
 import * as keyspace from '../store/keyspace.ts';
 import type { Store } from '../store/store.ts';
-import type { ChunkFrame, Message, MessageOf } from '../wire/messages.ts';
+import type { ChunkFrame, ChunkRun, Message, MessageOf } from '../wire/messages.ts';
 import type { ChunkInFrame, ContentTarget } from './contents.ts';
+import { makeOrder, makeRequest, type Order, type Request } from './fetch-order.ts';
 
 const PIECES_AHEAD_BYTES: number = 128 * MIB;
 const LIST_PAGES_ROUNDS_MAX = 64;
 /** Requests under way to one peer: below what it accepts (`SERVE_QUEUE_MAX`). */
 const REQUESTS_MAX: number = SERVE_QUEUE_MAX / 2;
-
-interface Order {
-  readonly content: ContentId;
-  readonly bytes: number;
-  readonly target: ContentTarget;
-  readonly sources: Set<string>;
-  readonly pieces: Set<Piece>;
-  outstandingBytes: number;
-  /** Of its bytes, those that are here: fetched, copied, or left by an earlier attempt. */
-  doneBytes: number;
-  planned: boolean;
-  settled: boolean;
-  /** Called when outstanding bytes fell. */
-  roomWanted: (() => void) | undefined;
-  readonly done: Promise<void>;
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
-}
-
-interface Request {
-  readonly pieces: readonly Piece[];
-  /** Chunks of each piece that have not come yet. */
-  readonly left: Set<number>[];
-  /** How many chunks of each piece are not written yet. */
-  readonly unwritten: number[];
-  /** Frames that are being written. */
-  writing: number;
-  over: MessageOf<'fetched'> | undefined;
-}
+/** Contents that came last: their parts are served until they lie in the folder. */
+const FINISHED_MAX = 256;
 
 interface Peer {
   send(message: Message): void;
@@ -69,9 +43,10 @@ interface Peer {
 export class Fetcher {
   readonly #store: Store;
   readonly #log: Log;
-  readonly #plan = new FetchPlan();
+  readonly #plan: FetchPlan;
   readonly #orders = new Map<string, Order>();
   readonly #peers = new Map<string, Peer>();
+  readonly #finished = new Set<string>();
   #nextId = 1;
   readonly totals = {
     ordered: 0,
@@ -84,9 +59,10 @@ export class Fetcher {
     badChunks: 0,
   };
 
-  constructor(store: Store, log: Log) {
+  constructor(store: Store, { log, random }: Pick<World, 'log' | 'random'>) {
     this.#store = store;
     this.#log = log;
+    this.#plan = new FetchPlan(random);
   }
 
   /** Contents under way. */
@@ -99,13 +75,17 @@ export class Fetcher {
     if (this.#peers.has(peerId)) this.detach(peerId);
     this.#peers.set(peerId, { send, requests: new Map(), pages: new Map() });
     this.#plan.addPeer(peerId);
+    for (const { swarm } of this.#orders.values()) if (swarm !== undefined) send(swarm.everything());
   }
 
   detach(peerId: string): void {
     const peer = this.#peers.get(peerId);
     this.#peers.delete(peerId);
     const lost = this.#plan.removePeer(peerId);
-    for (const order of this.#orders.values()) order.sources.delete(peerId);
+    for (const order of this.#orders.values()) {
+      order.sources.delete(peerId);
+      order.swarm?.leave(peerId);
+    }
     for (const { hashes, resolve } of peer?.pages.values() ?? []) resolve(hashes.map(() => undefined));
     for (const piece of lost) this.#loseOrderOf(piece);
     this.#pumpAll();
@@ -143,24 +123,13 @@ export class Fetcher {
       const again = (): Promise<void> => this.fetch(content, bytes, target, attached);
       return known.done.then(again, again);
     }
-    const order = this.#makeOrder(content, bytes, target, attached);
+    const order = makeOrder(content, bytes, target, attached);
     this.#orders.set(id, order);
     this.totals.ordered++;
     this.totals.orderedBytes += bytes;
     const planned = contentLevel(content) === 0 ? this.#planSingle(order) : this.#planList(order);
     void planned.catch((error: unknown) => this.#settle(order, error));
     return order.done;
-  }
-
-  #makeOrder(content: ContentId, bytes: number, target: ContentTarget, sources: Iterable<string>): Order {
-    let resolve!: () => void;
-    let reject!: (error: unknown) => void;
-    const done = new Promise<void>((yes, no) => {
-      resolve = yes;
-      reject = no;
-    });
-    const rest = { pieces: new Set<Piece>(), outstandingBytes: 0, doneBytes: 0, planned: false, settled: false, roomWanted: undefined };
-    return { content, bytes, target, sources: new Set(sources), ...rest, done, resolve, reject };
   }
 
   #planSingle(order: Order): Promise<void> {
@@ -179,6 +148,7 @@ export class Fetcher {
   }
 
   async #planList(order: Order): Promise<void> {
+    this.#seekMates(order);
     await this.#fetchListPages(order);
     const { content, bytes, target } = order;
     // The size is the entry's word, the list is hashed: a target makes room by it, so they must agree.
@@ -221,6 +191,7 @@ export class Fetcher {
     for (const [index, chunk] of chunks.entries()) {
       if (here[index] === true) {
         this.#count(order, chunk.bytes);
+        order.swarm!.written({ first: firstChunk + index, count: 1 });
         flush();
         continue;
       }
@@ -230,6 +201,7 @@ export class Fetcher {
       runBytes += chunk.bytes;
     }
     flush();
+    this.#tellMates(order);
     this.#pumpAll();
   }
 
@@ -286,8 +258,42 @@ export class Fetcher {
     order.pieces.add(piece);
     order.outstandingBytes += piece.bytes;
     const sources = [...order.sources].filter((peer) => this.#peers.has(peer));
-    if (sources.length === 0) this.#settle(order, missingError());
-    else this.#plan.add(piece, sources);
+    const mates = order.swarm?.matesWith(piece) ?? [];
+    if (sources.length + mates.length === 0) this.#settle(order, missingError());
+    else this.#plan.add(piece, sources, mates);
+  }
+
+  /** Peers that do not have the content may be about to fetch it too. */
+  #seekMates({ swarm, sources }: Order): void {
+    for (const [peerId, peer] of this.#peers) {
+      if (sources.has(peerId)) continue;
+      peer.send(swarm!.everything());
+      this.#plan.spread = true;
+    }
+  }
+
+  /** A peer tells what it has of a content; what is not on its way here does not matter. */
+  onHave(peerId: string, { content, runs }: MessageOf<'have'>): void {
+    const peer = this.#peers.get(peerId);
+    const order = this.#orders.get(contentKey(content));
+    const swarm = order?.swarm;
+    if (peer === undefined || order === undefined || swarm === undefined) return;
+    if (swarm.heard(peerId, runs)) peer.send(swarm.everything());
+    this.#plan.spread = true;
+    const told = [...order.pieces].filter((piece) => runs.some((run) => isTouched(piece, run)) && swarm.mateHas(peerId, piece));
+    this.#plan.addMate(told, peerId);
+    this.#pumpAll();
+  }
+
+  /** These chunks of a content that is on its way are written here: its part can be read. */
+  holds(content: ContentId, run: ChunkRun): boolean {
+    const id = contentKey(content);
+    return this.#orders.get(id)?.swarm?.holds(run) ?? this.#finished.has(id);
+  }
+
+  #tellMates({ swarm }: Order): void {
+    const news = swarm?.news();
+    if (news !== undefined) for (const mate of swarm!.mates) this.#peers.get(mate)?.send(news);
   }
 
   onListPages(peerId: string, message: MessageOf<'list-pages-reply'>): void {
@@ -357,6 +363,7 @@ export class Fetcher {
       }
       this.totals.badChunks++;
       this.#log.warn('a peer sent bytes that do not have the hash asked for', { peer: peerId });
+      this.#orders.get(contentKey(piece.content))?.swarm?.bar(peerId);
       this.#pieceFailed(piece, peerId);
     }
   }
@@ -373,7 +380,9 @@ export class Fetcher {
       this.#peers.get(peerId)?.requests.delete(id);
       for (const [item, left] of request.left.entries()) if (left.size > 0) this.#pieceFailed(request.pieces[item]!, peerId);
     }
-    this.#pump(peerId);
+    // Not of this peer alone: where mates have no room any more, others take what was left to them.
+    if (this.#plan.spread) this.#pumpAll();
+    else this.#pump(peerId);
   }
 
   #pieceDone(piece: Piece): void {
@@ -382,6 +391,8 @@ export class Fetcher {
     if (order === undefined || !order.pieces.delete(piece)) return;
     order.outstandingBytes -= piece.bytes;
     this.#count(order, piece.bytes);
+    order.swarm?.written({ first: piece.firstChunk, count: piece.chunks.length });
+    this.#tellMates(order);
     order.roomWanted?.();
     this.#finishIfDone(order);
   }
@@ -414,7 +425,9 @@ export class Fetcher {
     for (const piece of order.pieces) this.#plan.forget(piece);
     this.#orders.delete(contentKey(order.content));
     this.totals.done++;
+    if (this.#orders.size === 0) this.#plan.spread = false;
     if (error === undefined) {
+      if (order.swarm !== undefined) this.#noteFinished(order);
       order.resolve();
       return;
     }
@@ -422,6 +435,14 @@ export class Fetcher {
     this.totals.orderedBytes -= order.bytes;
     this.totals.doneBytes -= order.doneBytes;
     order.reject(error);
+  }
+
+  #noteFinished({ content }: Order): void {
+    this.#finished.add(contentKey(content));
+    for (const oldest of this.#finished) {
+      if (this.#finished.size <= FINISHED_MAX) break;
+      this.#finished.delete(oldest);
+    }
   }
 
   #count(order: Order, bytes: number): void {
@@ -452,13 +473,7 @@ export class Fetcher {
       const pieces = this.#plan.take(peerId);
       if (pieces.length === 0) return;
       const id = this.#nextId++;
-      peer.requests.set(id, {
-        pieces,
-        left: pieces.map((piece) => new Set(piece.chunks.keys())),
-        unwritten: pieces.map((piece) => piece.chunks.length),
-        writing: 0,
-        over: undefined,
-      });
+      peer.requests.set(id, makeRequest(pieces));
       const items = pieces.map((piece) => ({
         content: piece.content,
         bytes: piece.contentBytes,
@@ -476,6 +491,10 @@ function firstSingle<T>(groups: ReadonlyMap<Order | undefined, T>, order: Order)
     if (other !== undefined && other.target === order.target && contentLevel(other.content) === 0) return other;
   }
   return order;
+}
+
+function isTouched({ firstChunk, chunks }: Piece, { first, count }: ChunkRun): boolean {
+  return firstChunk < first + count && first < firstChunk + chunks.length;
 }
 
 function isListPage(page: Uint8Array | undefined, wanted: Uint8Array, level: number): boolean {

@@ -435,12 +435,14 @@ class RunningNode implements NodeApi {
       refused: (link, error, sinceMs) => this.#refused(link, error, sinceMs),
       walked: (link, messages) => this.#log.debug('walk complete', { peer: link.nodeId?.slice(0, 8), messages }),
       makeServer: (link) =>
-        new PeerServer(link.channel, { read: (content, wanted) => this.#readContent(content, wanted) }, this.#body!.fetcher.listPage),
+        new PeerServer(link.channel, { read: (...wanted) => this.#readContent(...wanted) }, this.#body!.fetcher.listPage),
       rootMoved: (link) => this.#rootMoved(link),
       chunks: (link, frame) => this.#body!.fetcher.onChunks(link.nodeId!, frame),
-      reply: (link, message) => {
-        if (message.type === 'fetched') this.#body!.fetcher.onFetched(link.nodeId!, message);
-        else this.#body!.fetcher.onListPages(link.nodeId!, message);
+      toFetcher: (link, message) => {
+        const { fetcher } = this.#body!;
+        if (message.type === 'fetched') fetcher.onFetched(link.nodeId!, message);
+        else if (message.type === 'have') fetcher.onHave(link.nodeId!, message);
+        else fetcher.onListPages(link.nodeId!, message);
       },
     };
   }
@@ -467,9 +469,15 @@ class RunningNode implements NodeApi {
     };
   }
 
-  async #readContent(content: Uint8Array, wanted: readonly { offsetBytes: number; bytes: number }[]): Promise<ReadChunks | undefined> {
-    const { folder, records } = this.#body!;
-    const found = await folder.read(content, wanted);
+  async #readContent(
+    content: Uint8Array,
+    firstChunk: number,
+    wanted: readonly { offsetBytes: number; bytes: number }[],
+  ): Promise<ReadChunks | undefined> {
+    const { folder, records, fetcher } = this.#body!;
+    const isArriving = !folder.holds(content) && fetcher.holds(content, { first: firstChunk, count: wanted.length });
+    // It may have become a file of the folder since.
+    const found = (isArriving ? await folder.readPart(content, wanted) : undefined) ?? (await folder.read(content, wanted));
     if (found !== undefined) return found;
     const chunks = records.read(content, wanted);
     return chunks === undefined ? undefined : { chunks, roomBytes: 0 };

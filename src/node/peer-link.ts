@@ -53,7 +53,8 @@ export interface LinkHost {
   /** The peer told another root than before. */
   rootMoved(link: PeerLink): void;
   chunks(link: PeerLink, frame: ChunkFrame): Promise<void>;
-  reply(link: PeerLink, message: MessageOf<'list-pages-reply'> | MessageOf<'fetched'>): void;
+  /** What a peer says to whoever fetches here. */
+  toFetcher(link: PeerLink, message: MessageOf<'list-pages-reply'> | MessageOf<'fetched'> | MessageOf<'have'>): void;
 }
 
 export interface Listing {
@@ -263,7 +264,8 @@ export class PeerLink {
         return;
       case 'list-pages-reply':
       case 'fetched':
-        this.#host.reply(this, message);
+      case 'have':
+        this.#host.toFetcher(this, message);
         return;
       case 'hold':
         return;

@@ -91,7 +91,7 @@ export class PeerServer {
   }
 
   #read(wanted: FetchItem, located: Located): Promise<ReadChunks | undefined> {
-    return this.#origin.read(wanted.content, located.ranges).catch(() => undefined);
+    return this.#origin.read(wanted.content, located.firstChunk, located.ranges).catch(() => undefined);
   }
 
   /** Where the chunks lie in the content; undefined if its list is not here or has no such chunks. */

@@ -2,13 +2,18 @@
  * Which bytes are asked of which peer. Pure bookkeeping: pieces wait in the lists of all peers that have them, and a
  * peer with room in its window takes the next one, so several peers serve one content in stripes and the fastest serves most.
  *
+ * A mate is a peer that is itself fetching the content (swarm.ts). What a mate has is left to mates while one of them has
+ * room: the others serve what nobody else has. And where there may be mates, each host takes pieces in an order of its own, or all
+ * would ask for the same at the same time and have nothing for each other.
+ *
  * Invariants: a piece is asked of one peer at a time; a peer never has more than its window under way, and the window
  * moves only when bytes have been verified and written, so a slow disk or peer can not grow memory; a piece whose last
  * source is gone is given back as lost, never forgotten.
  */
 import { assert } from '../base/assert.ts';
 import { byteKey } from '../base/bytes.ts';
-import { FETCH_ITEMS_MAX, FETCH_WINDOW_BYTES, MIB } from '../base/limits.ts';
+import { FETCH_ITEMS_MAX, FETCH_WINDOW_BYTES, SWARM_WINDOW_BYTES, MIB } from '../base/limits.ts';
+import type { Random } from '../base/world.ts';
 import type { ContentId } from '../content/content-list.ts';
 
 export interface PieceChunk {
@@ -30,6 +35,8 @@ export interface Piece {
 interface Tracked {
   readonly piece: Piece;
   readonly sources: Set<string>;
+  /** Those of the sources that are fetching it too. */
+  readonly mates: Set<string>;
   state: 'waiting' | 'asked' | 'done';
   asked: string | undefined;
 }
@@ -38,6 +45,8 @@ interface Source {
   /** Small whole contents go first: a change of the moment does not wait behind a large file. */
   readonly small: Queue;
   readonly large: Queue;
+  /** What mates have too. */
+  readonly shared: Queue;
   /** Asked and not yet written. */
   bytes: number;
 }
@@ -45,13 +54,22 @@ interface Source {
 /** Pieces up to this size count as small. */
 const SMALL_BYTES = 256 * 1024;
 const REQUEST_BYTES = MIB;
+/** Among so many pieces that wait, some 192 MiB, one is picked while there are mates. */
+const SPREAD_PIECES = 256;
 
 export class FetchPlan {
   readonly #sources = new Map<string, Source>();
   readonly #tracked = new Map<Piece, Tracked>();
+  readonly #random: Pick<Random, 'fraction'>;
+  /** Some content has mates, or may have them soon: pieces are taken in no order. */
+  spread = false;
+
+  constructor(random: Pick<Random, 'fraction'>) {
+    this.#random = random;
+  }
 
   addPeer(peer: string): void {
-    if (!this.#sources.has(peer)) this.#sources.set(peer, { small: new Queue(), large: new Queue(), bytes: 0 });
+    if (!this.#sources.has(peer)) this.#sources.set(peer, { small: new Queue(), large: new Queue(), shared: new Queue(), bytes: 0 });
   }
 
   /** Gives the pieces that nobody else can serve; they are no longer tracked. */
@@ -70,10 +88,12 @@ export class FetchPlan {
     return this.#tracked.size;
   }
 
-  /** `sources`: peers that have it; at least one of them is connected. */
-  add(piece: Piece, sources: Iterable<string>): void {
-    const tracked: Tracked = { piece, sources: new Set(), state: 'waiting', asked: undefined };
+  /** `sources`: peers that have it, `mates`: peers that have it and are fetching the rest; at least one of all is connected. */
+  add(piece: Piece, sources: Iterable<string>, mates: Iterable<string> = []): void {
+    const tracked: Tracked = { piece, sources: new Set(), mates: new Set(), state: 'waiting', asked: undefined };
     for (const peer of sources) if (this.#sources.has(peer)) tracked.sources.add(peer);
+    for (const peer of mates) if (!tracked.sources.has(peer) && this.#sources.has(peer)) tracked.mates.add(peer);
+    for (const peer of tracked.mates) tracked.sources.add(peer);
     assert(tracked.sources.size > 0, 'a piece is added while a peer that has it is connected');
     this.#tracked.set(piece, tracked);
     for (const peer of tracked.sources) this.#enqueue(tracked, peer);
@@ -81,11 +101,21 @@ export class FetchPlan {
 
   /** Another peer has this content too: it may serve what is still waiting of these pieces. */
   addSource(pieces: Iterable<Piece>, peer: string): void {
+    this.#addSource(pieces, peer, false);
+  }
+
+  /** A peer that is fetching this content too has these pieces by now. */
+  addMate(pieces: Iterable<Piece>, peer: string): void {
+    this.#addSource(pieces, peer, true);
+  }
+
+  #addSource(pieces: Iterable<Piece>, peer: string, mate: boolean): void {
     if (!this.#sources.has(peer)) return;
     for (const piece of pieces) {
       const tracked = this.#tracked.get(piece);
       if (tracked === undefined || tracked.sources.has(peer)) continue;
       tracked.sources.add(peer);
+      if (mate) tracked.mates.add(peer);
       this.#enqueue(tracked, peer);
     }
   }
@@ -97,10 +127,9 @@ export class FetchPlan {
     const pieces: Piece[] = [];
     let bytes = 0;
     while (bytes < REQUEST_BYTES && pieces.length < FETCH_ITEMS_MAX) {
-      const queue = source.small.peek(peer) === undefined ? source.large : source.small;
-      const tracked = queue.peek(peer);
-      // A piece above the whole window goes alone.
-      if (tracked === undefined || (source.bytes > 0 && source.bytes + tracked.piece.bytes > FETCH_WINDOW_BYTES)) break;
+      const queue = this.#nextQueue(peer, source);
+      const tracked = queue?.peek(peer);
+      if (queue === undefined || tracked === undefined || !this.#hasRoom(source, tracked.piece)) break;
       queue.drop();
       tracked.state = 'asked';
       tracked.asked = peer;
@@ -109,6 +138,29 @@ export class FetchPlan {
       pieces.push(tracked.piece);
     }
     return pieces;
+  }
+
+  /** Where the next piece for `peer` waits. */
+  #nextQueue(peer: string, source: Source): Queue | undefined {
+    if (source.small.peek(peer) !== undefined) return source.small;
+    const pick = this.spread ? this.#random : undefined;
+    for (let tracked = source.large.peek(peer, pick); tracked !== undefined; tracked = source.large.peek(peer, pick)) {
+      if (tracked.mates.size === 0 || tracked.mates.has(peer)) return source.large;
+      source.large.drop();
+      source.shared.push(tracked);
+    }
+    const shared = source.shared.peek(peer);
+    return shared === undefined || this.#isMateFree(shared) ? undefined : source.shared;
+  }
+
+  #isMateFree(tracked: Tracked): boolean {
+    for (const mate of tracked.mates) if (this.#hasRoom(this.#sources.get(mate)!, tracked.piece)) return true;
+    return false;
+  }
+
+  /** A piece above the whole window goes alone. */
+  #hasRoom(source: Source, piece: Piece): boolean {
+    return source.bytes === 0 || source.bytes + piece.bytes <= (this.spread ? SWARM_WINDOW_BYTES : FETCH_WINDOW_BYTES);
   }
 
   /** The piece is verified and written. */
@@ -133,6 +185,7 @@ export class FetchPlan {
 
   #lose(tracked: Tracked, peer: string): boolean {
     tracked.sources.delete(peer);
+    tracked.mates.delete(peer);
     if (tracked.asked === peer) {
       this.#release(tracked);
       tracked.state = 'waiting';
@@ -170,9 +223,10 @@ class Queue {
     this.#list.push(tracked);
   }
 
-  /** The next piece that waits for `peer`. */
-  peek(peer: string): Tracked | undefined {
+  /** The next piece that waits for `peer`; with `random` one of the next. */
+  peek(peer: string, random?: Pick<Random, 'fraction'>): Tracked | undefined {
     for (; this.#at < this.#list.length; this.#at++) {
+      if (random !== undefined) this.#pick(random);
       const tracked = this.#list[this.#at]!;
       if (tracked.state === 'waiting' && tracked.sources.has(peer)) return tracked;
     }
@@ -183,6 +237,14 @@ class Queue {
 
   drop(): void {
     this.#at++;
+  }
+
+  #pick(random: Pick<Random, 'fraction'>): void {
+    const count = Math.min(SPREAD_PIECES, this.#list.length - this.#at);
+    const other = this.#at + Math.floor(random.fraction() * count);
+    const first = this.#list[this.#at]!;
+    this.#list[this.#at] = this.#list[other]!;
+    this.#list[other] = first;
   }
 
   /** A peer that does not answer must not keep the pieces alive that others have served: each is looked at once per doubling. */

@@ -22,6 +22,7 @@ import {
   ENTRY_BYTES_MAX,
   FETCH_ITEMS_MAX,
   HASH_BYTES,
+  HAVE_RUNS_MAX,
   KEY_BYTES_MAX,
   LIST_LEVEL_MAX,
   LIST_PAGES_PER_REQUEST_MAX,
@@ -191,6 +192,15 @@ const FORMS: { readonly [T in MessageType]: Form<T> } = {
     code: 15,
     pack: (m) => [m.id, m.gone],
     unpack: (f) => ({ type: 'fetched', id: f.whole(0xffff_ffff), gone: f.list(FETCH_ITEMS_MAX, (g) => g.whole(FETCH_ITEMS_MAX)) }),
+  },
+  have: {
+    code: 64,
+    pack: (m) => [m.content, m.runs.flatMap(({ first, count }) => [first, count])],
+    unpack: (f) => ({
+      type: 'have',
+      content: f.content(),
+      runs: f.groups(HAVE_RUNS_MAX, 2, (g) => ({ first: g.whole(CONTENT_CHUNKS_MAX), count: g.whole(CONTENT_CHUNKS_MAX) })),
+    }),
   },
   stable: {
     code: 16,

@@ -42,6 +42,13 @@ export interface FetchItem {
   readonly chunks: number;
 }
 
+/** Chunks of one content that follow each other. */
+export interface ChunkRun {
+  /** Number of the first. */
+  readonly first: number;
+  readonly count: number;
+}
+
 export type Message =
   /** First message of a member; the dialer speaks first. */
   | {
@@ -114,7 +121,9 @@ export type Message =
   | { readonly type: 'list-pages-reply'; readonly id: number; readonly pages: readonly (Uint8Array | undefined)[] }
   | { readonly type: 'fetch'; readonly id: number; readonly items: readonly FetchItem[] }
   /** End of the answer to a fetch: the indexes of the items that this node no longer has. */
-  | { readonly type: 'fetched'; readonly id: number; readonly gone: readonly number[] };
+  | { readonly type: 'fetched'; readonly id: number; readonly gone: readonly number[] }
+  /** The sender is fetching this content; of its chunks it has these, besides those that it has told of. */
+  | { readonly type: 'have'; readonly content: Uint8Array; readonly runs: readonly ChunkRun[] };
 
 export type MessageType = Message['type'];
 export type MessageOf<T extends MessageType> = Extract<Message, { type: T }>;

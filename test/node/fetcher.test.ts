@@ -8,6 +8,7 @@ import { ContentListBuilder, contentLevel } from '../../src/content/content-list
 import { hash } from '../../src/content/hash.ts';
 import { Fetcher } from '../../src/node/fetcher.ts';
 import * as keyspace from '../../src/store/keyspace.ts';
+import { SeededRandom } from '../../src/simulation/random.ts';
 import { MemoryStore } from '../../src/store/memory-store.ts';
 import { decodeMessage, encodeChunks } from '../../src/wire/codec.ts';
 import type { ChunkFrame, Message, MessageOf } from '../../src/wire/messages.ts';
@@ -113,7 +114,7 @@ function frameOf(id: number, chunks: readonly { item: number; chunk: number; byt
 
 function setup(): { fetcher: Fetcher; store: MemoryStore; target: FakeTarget } {
   const store = new MemoryStore();
-  return { fetcher: new Fetcher(store, silentLog), store, target: new FakeTarget() };
+  return { fetcher: new Fetcher(store, { log: silentLog, random: new SeededRandom('fetcher') }), store, target: new FakeTarget() };
 }
 
 async function codeOf(promise: Promise<unknown>): Promise<string | undefined> {

@@ -19,7 +19,7 @@ import { codeOf } from '../content/code-of.ts';
 import { turns } from '../replica/world.ts';
 import { Deferred, FakeChannel, makeContent, until, type TestContent } from './parts.ts';
 
-type Read = (content: TestContent, wanted: Parameters<ContentOrigin['read']>[1]) => Promise<ReadChunks | undefined>;
+type Read = (content: TestContent, wanted: Parameters<ContentOrigin['read']>[2]) => Promise<ReadChunks | undefined>;
 
 /** What an honest origin answers. */
 const honest: Read = (content, wanted) => {
@@ -36,7 +36,7 @@ function setup(contents: readonly TestContent[], read: Read = honest): { server:
   const pages = new Map(contents.flatMap(({ pages }) => [...pages]));
   const known = new Map(contents.map((content) => [toHex(content.id), content]));
   const origin: ContentOrigin = {
-    read: async (content: ContentId, wanted) => {
+    read: async (content: ContentId, _firstChunk, wanted) => {
       const found = known.get(toHex(content));
       return found === undefined ? undefined : read(found, wanted);
     },

@@ -1,14 +1,23 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { CHUNK_FRAME_BYTES_MAX, CONTENT_ID_BYTES, FETCH_ITEMS_MAX, FETCH_WINDOW_BYTES, KIB, MIB } from '../../src/base/limits.ts';
+import {
+  CHUNK_FRAME_BYTES_MAX,
+  CONTENT_ID_BYTES,
+  FETCH_ITEMS_MAX,
+  FETCH_WINDOW_BYTES,
+  KIB,
+  SWARM_WINDOW_BYTES,
+  MIB,
+} from '../../src/base/limits.ts';
 import { FetchPlan, type Piece } from '../../src/session/fetch-plan.ts';
+import { SeededRandom } from '../../src/simulation/random.ts';
 
 function pieceOf(bytes: number): Piece {
   return { content: new Uint8Array(CONTENT_ID_BYTES), contentBytes: bytes, firstChunk: 0, chunks: [], bytes };
 }
 
 function planWith(...peers: string[]): FetchPlan {
-  const plan = new FetchPlan();
+  const plan = new FetchPlan(new SeededRandom('plan'));
   for (const peer of peers) plan.addPeer(peer);
   return plan;
 }
@@ -21,14 +30,26 @@ function takeAll(plan: FetchPlan, peer: string): Piece[] {
 }
 
 const PEERS = ['p', 'q', 'r', 's'];
+/** Pieces up to this size are asked of anybody, first. */
+const SMALL_BYTES = 256 * KIB;
 
 /** What the plan has to do, by definition. */
 class Model {
   readonly connected: Set<string> = new Set();
-  readonly pieces: Map<Piece, { sources: Set<string>; asked: string | undefined }> = new Map();
+  readonly pieces: Map<Piece, { sources: Set<string>; mates: Set<string>; asked: string | undefined }> = new Map();
 
   bytesUnderWay(peer: string): number {
     return [...this.pieces].reduce((sum, [piece, { asked }]) => sum + (asked === peer ? piece.bytes : 0), 0);
+  }
+
+  /** A mate of this piece could be asked for it now. */
+  isLeftToMates(piece: Piece, peer: string, windowBytes: number): boolean {
+    const { mates } = this.pieces.get(piece)!;
+    if (piece.bytes <= SMALL_BYTES || mates.has(peer)) return false;
+    return [...mates].some((mate) => {
+      const bytes = this.bytesUnderWay(mate);
+      return bytes === 0 || bytes + piece.bytes <= windowBytes;
+    });
   }
 
   waitingFor(peer: string): Piece[] {
@@ -41,6 +62,7 @@ class Model {
     for (const piece of pieces) {
       const known = this.pieces.get(piece)!;
       known.sources.delete(peer);
+      known.mates.delete(peer);
       if (known.asked === peer) known.asked = undefined;
       if (known.sources.size > 0) continue;
       this.pieces.delete(piece);
@@ -51,7 +73,7 @@ class Model {
 }
 
 type Action = {
-  readonly type: 'join' | 'leave' | 'take' | 'done' | 'failed' | 'add' | 'source';
+  readonly type: 'join' | 'leave' | 'take' | 'done' | 'failed' | 'add' | 'source' | 'mate' | 'spread';
   readonly peer: number;
   readonly pick: number;
   readonly bytes: number;
@@ -59,7 +81,22 @@ type Action = {
 };
 const actions: fc.Arbitrary<Action[]> = fc.array(
   fc.record({
-    type: fc.constantFrom('join', 'leave', 'take', 'take', 'take', 'done', 'done', 'failed', 'add', 'add', 'add', 'source'),
+    type: fc.constantFrom(
+      'join',
+      'leave',
+      'take',
+      'take',
+      'take',
+      'done',
+      'done',
+      'failed',
+      'add',
+      'add',
+      'add',
+      'source',
+      'mate',
+      'spread',
+    ),
     peer: fc.nat({ max: PEERS.length - 1 }),
     pick: fc.nat(),
     bytes: fc.oneof(fc.integer({ min: 1, max: MIB }), fc.constantFrom(3 * MIB, FETCH_WINDOW_BYTES, FETCH_WINDOW_BYTES + 1)),
@@ -72,7 +109,7 @@ describe('the plan of fetches', () => {
   it('keeps its invariants through any history', () => {
     fc.assert(
       fc.property(actions, (list) => {
-        const plan = new FetchPlan();
+        const plan = new FetchPlan(new SeededRandom('plan'));
         const model = new Model();
         for (const { type, peer: number, pick, bytes, mask } of list) {
           const peer = PEERS[number]!;
@@ -94,14 +131,29 @@ describe('the plan of fetches', () => {
             if (sources.length === 0) expect(() => plan.add(piece, wanted)).toThrow();
             else {
               plan.add(piece, wanted);
-              model.pieces.set(piece, { sources: new Set(sources), asked: undefined });
+              model.pieces.set(piece, { sources: new Set(sources), mates: new Set(), asked: undefined });
             }
           } else if (type === 'source') {
             plan.addSource(model.pieces.keys(), peer);
             if (model.connected.has(peer)) for (const known of model.pieces.values()) known.sources.add(peer);
+          } else if (type === 'spread') {
+            plan.spread = !plan.spread;
+          } else if (type === 'mate') {
+            const some = [...model.pieces].filter((_, at) => (mask & (1 << (at % 4))) !== 0);
+            plan.addMate(
+              some.map(([piece]) => piece),
+              peer,
+            );
+            for (const [, known] of model.connected.has(peer) ? some : []) {
+              if (known.sources.has(peer)) continue;
+              known.sources.add(peer);
+              known.mates.add(peer);
+            }
           } else if (type === 'take') {
             const waiting = model.waitingFor(peer);
             const before = model.bytesUnderWay(peer);
+            const windowBytes = plan.spread ? SWARM_WINDOW_BYTES : FETCH_WINDOW_BYTES;
+            const free = waiting.filter((piece) => !model.isLeftToMates(piece, peer, windowBytes));
             const pieces = plan.take(peer);
             for (const piece of pieces) {
               // Asked of nobody else, and of a peer that has it.
@@ -110,9 +162,9 @@ describe('the plan of fetches', () => {
             }
             expect(new Set(pieces).size).toBe(pieces.length);
             const after = model.bytesUnderWay(peer);
-            expect(pieces.length === 0 || after <= FETCH_WINDOW_BYTES || (before === 0 && pieces.length === 1)).toBe(true);
+            expect(pieces.length === 0 || after <= windowBytes || (before === 0 && pieces.length === 1)).toBe(true);
             // Nothing waits for a peer that has nothing to do.
-            if (before === 0 && waiting.length > 0) expect(pieces.length).toBeGreaterThan(0);
+            if (before === 0 && free.length > 0) expect(pieces.length).toBeGreaterThan(0);
           } else if (asked.length > 0) {
             const [piece, known] = asked[pick % asked.length]!;
             if (type === 'done') {
@@ -193,6 +245,45 @@ describe('the plan of fetches', () => {
     expect(served.p + served.q).toBe(200);
     expect(served.q).toBeGreaterThan(20);
     expect(served.p).toBeGreaterThan(served.q * 2);
+  });
+
+  it('leaves to mates what they have, as long as one of them has room', () => {
+    const plan = planWith('source', 'mate');
+    plan.spread = true;
+    const pieces = Array.from({ length: 12 }, () => pieceOf(MIB));
+    const taken = (peer: string): number[] => takeAll(plan, peer).map((piece) => pieces.indexOf(piece));
+    for (const piece of pieces) plan.add(piece, ['source']);
+    plan.addMate(pieces.slice(0, 7), 'mate');
+    for (let done = taken('source'); done.length > 0; done = taken('source')) {
+      expect(Math.min(...done)).toBeGreaterThan(6);
+      for (const index of done) plan.done(pieces[index]!);
+    }
+    // It has no room for all: what is beyond its window comes from the source.
+    expect(SWARM_WINDOW_BYTES).toBe(4 * MIB);
+    const asked = taken('mate');
+    expect(asked.length).toBe(4);
+    expect([...asked, ...taken('source')].sort()).toEqual([0, 1, 2, 3, 4, 5, 6]);
+  });
+
+  it('asks the source again for what a mate had and leaves with', () => {
+    const plan = planWith('source', 'mate');
+    const pieces = Array.from({ length: 3 }, () => pieceOf(MIB));
+    const taken = (peer: string): number[] => takeAll(plan, peer).map((piece) => pieces.indexOf(piece));
+    for (const piece of pieces) plan.add(piece, ['source'], ['mate']);
+    expect(taken('source')).toEqual([]);
+    expect(taken('mate')).toEqual([0, 1, 2]);
+    expect(plan.removePeer('mate')).toEqual([]);
+    expect(taken('source').sort()).toEqual([0, 1, 2]);
+  });
+
+  it('takes pieces in no order while there are mates', () => {
+    const plan = planWith('p');
+    const pieces = Array.from({ length: 4 }, () => pieceOf(MIB));
+    for (const piece of pieces) plan.add(piece, ['p']);
+    plan.spread = true;
+    const taken = takeAll(plan, 'p').map((piece) => pieces.indexOf(piece));
+    expect(taken).not.toEqual([...pieces.keys()]);
+    expect(taken.toSorted((one, other) => one - other)).toEqual([...pieces.keys()]);
   });
 
   it('gives back what would return to a peer that left while another served it', () => {

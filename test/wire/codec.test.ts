@@ -76,6 +76,7 @@ describe('control messages', () => {
 });
 
 type Kind =
+  | 'content'
   | 'hash'
   | 'hash?'
   | 'bytes8'
@@ -110,6 +111,7 @@ const FIELDS: { readonly [T in MessageType]: readonly Kind[] } = {
   fetched: ['id32', 'list'],
   stable: ['upTo131072'],
   introductions: ['list'],
+  have: ['content', 'list'],
 };
 
 const NOT_NUMBERS = [null, true, '1', Buffer.of(1), [], {}, -1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, 2 ** 64];
@@ -127,7 +129,7 @@ function wrongValues(kind: Kind): unknown[] {
   if (kind.startsWith('text'))
     return [null, 0, Buffer.from('text'), [], 'x'.repeat(Number(kind.slice(4)) + 1), 'ä'.repeat(Number(kind.slice(4)) / 2 + 1)];
   if (kind.startsWith('upTo')) return [null, 0, 'text', [], Buffer.alloc(Number(kind.slice(4)) + 1)];
-  const length = kind.startsWith('hash') ? 32 : 8;
+  const length = kind === 'content' ? 33 : kind.startsWith('hash') ? 32 : 8;
   const wrong = [
     0,
     'x'.repeat(length),
@@ -405,7 +407,7 @@ describe('nothing but BAD_MESSAGE escapes', () => {
 
 describe('messages of a later version', () => {
   it('of an unknown type are skipped from 64 on, whatever is in them, and refused below', () => {
-    for (const code of [64, 127, 128, 255, 256, 70_000]) {
+    for (const code of [65, 127, 128, 255, 256, 70_000]) {
       expect(decodeMessage(control([code]))).toBeUndefined();
       expect(decodeMessage(control([code, { a: [[[1]]] }, new Date(0)]))).toBeUndefined();
     }

@@ -7,6 +7,7 @@ import type { Message, MessageOf, MessageType, WalkRange } from '../../src/wire/
 export const bytesOf = (length: number): fc.Arbitrary<Uint8Array> => fc.uint8Array({ minLength: length, maxLength: length });
 const upTo = (length: number): fc.Arbitrary<Uint8Array> => fc.uint8Array({ maxLength: length });
 const hashes = bytesOf(32);
+const contentIds = fc.tuple(fc.nat({ max: LIST_LEVEL_MAX }), hashes).map(([level, hash]) => Uint8Array.from([level, ...hash]));
 const hexOf = (length: number): fc.Arbitrary<string> => bytesOf(length).map(toHex);
 const orNot = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(value, { nil: undefined });
 const whole = (max: number): fc.Arbitrary<number> => fc.oneof(fc.constantFrom(0, max), fc.integer({ min: 0, max }));
@@ -128,7 +129,7 @@ export const MESSAGE_ARBITRARIES: { readonly [T in MessageType]: fc.Arbitrary<Me
     id: whole(0xffff_ffff),
     items: fc.array(
       fc.record({
-        content: fc.tuple(fc.nat({ max: LIST_LEVEL_MAX }), hashes).map(([level, hash]) => Uint8Array.from([level, ...hash])),
+        content: contentIds,
         bytes: whole(2 ** 48 - 1),
         firstChunk: whole(2 ** 32 - 1),
         chunks: whole(0xffff),
@@ -137,6 +138,11 @@ export const MESSAGE_ARBITRARIES: { readonly [T in MessageType]: fc.Arbitrary<Me
     ),
   }),
   fetched: fc.record({ type: fc.constant('fetched'), id: whole(0xffff_ffff), gone: fc.array(whole(4096), { maxLength: 20 }) }),
+  have: fc.record({
+    type: fc.constant('have'),
+    content: contentIds,
+    runs: fc.array(fc.record({ first: whole(2 ** 32 - 1), count: whole(2 ** 32 - 1) }), { maxLength: 20 }),
+  }),
   stable: fc.record({ type: fc.constant('stable'), cut: upTo(200) }),
   introductions: fc.record({ type: fc.constant('introductions'), items: entryItems }),
 };
@@ -236,6 +242,14 @@ export const SAMPLES: readonly Message[] = [
   { type: 'fetched', id: 7, gone: [1] },
   { type: 'stable', cut: filled(12, 30) },
   { type: 'introductions', items: [{ key: utf8('m/1'), entry: filled(5, 31) }] },
+  {
+    type: 'have',
+    content: Uint8Array.from([1, ...filled(32, 32)]),
+    runs: [
+      { first: 0, count: 12 },
+      { first: 70_000, count: 1 },
+    ],
+  },
 ];
 
 /** So that byte strings compare, whatever class they have. */

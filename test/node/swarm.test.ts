@@ -1,0 +1,191 @@
+/**
+ * Hosts that want the same content at the same time: fetchers that serve each other what they have, as their servers would do.
+ */
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { byteKey, toHex } from '../../src/base/bytes.ts';
+import { KIB, MIB } from '../../src/base/limits.ts';
+import { silentLog } from '../../src/base/world.ts';
+import { Fetcher } from '../../src/node/fetcher.ts';
+import { SeededRandom } from '../../src/simulation/random.ts';
+import { MemoryStore } from '../../src/store/memory-store.ts';
+import { decodeMessage, encodeChunks, encodeMessage } from '../../src/wire/codec.ts';
+import type { ChunkFrame, Message, MessageOf } from '../../src/wire/messages.ts';
+import { turns } from '../replica/world.ts';
+import { Cluster, converged } from './cluster.ts';
+import { FakeTarget, makeContent, type TestContent } from './parts.ts';
+
+const CHUNK_BYTES = 64 * KIB;
+
+/** A host of the swarm, or its source, which has everything from the start. */
+class Host {
+  readonly name: string;
+  readonly content: TestContent;
+  readonly target = new FakeTarget();
+  readonly fetcher: Fetcher;
+  readonly isSource: boolean;
+  /** Sends wrong bytes. */
+  isEvil = false;
+  servedBytes = 0;
+  readonly #queues = new Map<Host, Message[]>();
+  #requests: { readonly from: Host; readonly message: MessageOf<'fetch'> }[] = [];
+
+  constructor(name: string, content: TestContent, isSource: boolean) {
+    this.name = name;
+    this.content = content;
+    this.isSource = isSource;
+    this.fetcher = new Fetcher(new MemoryStore(), { log: silentLog, random: new SeededRandom(name) });
+  }
+
+  /** Connects both ways. */
+  meet(other: Host): void {
+    this.#attach(other);
+    other.#attach(this);
+  }
+
+  part(other: Host): void {
+    for (const [one, two] of [
+      [this, other],
+      [other, this],
+    ] as const) {
+      one.#queues.delete(two);
+      one.#requests = one.#requests.filter(({ from }) => from !== two);
+    }
+    this.fetcher.detach(other.name);
+    other.fetcher.detach(this.name);
+  }
+
+  #attach(other: Host): void {
+    this.#queues.set(other, []);
+    this.fetcher.attach(other.name, (message) => this.#queues.get(other)?.push(decodeMessage(encodeMessage(message)) as Message));
+  }
+
+  /** All messages go through, but each host answers one request a turn: that is what it can send. */
+  async turn(): Promise<void> {
+    for (const [other, queue] of this.#queues) for (const message of queue.splice(0)) await other.#take(this, message);
+    const request = this.#requests.shift();
+    if (request !== undefined) await this.#serve(request.from, request.message);
+  }
+
+  async #take(from: Host, message: Message): Promise<void> {
+    if (message.type === 'have') this.fetcher.onHave(from.name, message);
+    else if (message.type === 'list-pages') {
+      const pages = message.hashes.map((hash) => this.content.pages.get(byteKey(hash)));
+      from.fetcher.onListPages(this.name, { type: 'list-pages-reply', id: message.id, pages });
+    } else if (message.type === 'fetch') this.#requests.push({ from, message });
+  }
+
+  async #serve(to: Host, { id, items }: MessageOf<'fetch'>): Promise<void> {
+    const gone: number[] = [];
+    for (const [item, { content, firstChunk, chunks: count }] of items.entries()) {
+      expect(toHex(content)).toBe(toHex(this.content.id));
+      if (!this.isSource && !this.fetcher.holds(content, { first: firstChunk, count })) {
+        gone.push(item);
+        continue;
+      }
+      const own = this.content.chunks.slice(firstChunk, firstChunk + count);
+      const chunks = own.map((bytes, at) => ({ item, chunk: firstChunk + at, bytes: this.isEvil ? Buffer.alloc(bytes.length, 1) : bytes }));
+      this.servedBytes += chunks.reduce((sum, { bytes }) => sum + bytes.length, 0);
+      await to.fetcher.onChunks(this.name, decodeMessage(encodeChunks(id, chunks)) as ChunkFrame);
+    }
+    to.fetcher.onFetched(this.name, { type: 'fetched', id, gone });
+  }
+
+  want(source: Host): Promise<void> {
+    return this.fetcher.fetch(this.content.id, this.content.bytes, this.target, [source.name]);
+  }
+}
+
+function makeHosts(count: number): { source: Host; hosts: Host[]; content: TestContent } {
+  const content = makeContent(3, 512, CHUNK_BYTES);
+  const source = new Host('source', content, true);
+  const hosts = Array.from({ length: count }, (_, index) => new Host(`host${index}`, content, false));
+  for (const [index, host] of hosts.entries()) {
+    host.meet(source);
+    for (const other of hosts.slice(0, index)) host.meet(other);
+  }
+  return { source, hosts, content };
+}
+
+/** Until all have it. `each` is called after every turn. */
+async function run(all: readonly Host[], wanted: readonly Promise<void>[], each: (turn: number) => void = () => {}): Promise<void> {
+  let over = false;
+  const done = Promise.all(wanted).finally(() => (over = true));
+  for (let turn = 0; !over; turn++) {
+    expect(turn).toBeLessThan(20_000);
+    for (const host of all) await host.turn();
+    await turns();
+    each(turn);
+  }
+  await done;
+}
+
+describe('hosts that fetch the same content', () => {
+  it('have it from the source about once, and from each other', async () => {
+    const { source, hosts, content } = makeHosts(6);
+    await run(
+      [source, ...hosts],
+      hosts.map((host) => host.want(source)),
+    );
+    for (const host of hosts) {
+      expect(host.target.isWhole(content)).toBe(true);
+      // Nothing came twice.
+      expect(host.target.bytesWritten).toBe(content.bytes);
+    }
+    // Six times without mates; what is under way at the same moment may be asked for by several.
+    expect(source.servedBytes).toBeLessThan(content.bytes * 3);
+    for (const host of hosts) expect(host.servedBytes).toBeGreaterThan(content.bytes / 4);
+  });
+
+  it('are served by one that begins later, and serve it', async () => {
+    const { source, hosts, content } = makeHosts(2);
+    const [early, late] = hosts as [Host, Host];
+    let lateFetch: Promise<void> | undefined;
+    await run([source, ...hosts], [early.want(source)], () => {
+      if (early.target.bytesWritten > content.bytes / 2) lateFetch ??= late.want(source);
+    });
+    await run([source, ...hosts], [lateFetch!]);
+    expect(late.target.isWhole(content)).toBe(true);
+    expect(early.servedBytes).toBeGreaterThan(content.bytes / 4);
+  });
+
+  it('have it whole although one sends wrong bytes, one leaves in the middle, and one comes back', async () => {
+    const { source, hosts, content } = makeHosts(5);
+    const [evil, leaving, returning, ...rest] = hosts as [Host, Host, Host, ...Host[]];
+    evil.isEvil = true;
+    const all = [source, ...hosts];
+    const others = [returning, ...rest];
+    // A host that is cut off from everybody cannot go on.
+    const abandoned = leaving.want(source).catch(() => 'gone');
+    await run(
+      all,
+      [...others, evil].map((host) => host.want(source)),
+      (turn) => {
+        if (turn === 20) for (const host of all) if (host !== leaving) leaving.part(host);
+        if (turn === 30) for (const host of rest) returning.part(host);
+        if (turn === 40) for (const host of rest) returning.meet(host);
+      },
+    );
+    for (const host of others) expect(host.target.isWhole(content)).toBe(true);
+    expect(await abandoned).toBe('gone');
+    for (const host of others) expect(host.fetcher.pending).toBe(0);
+  });
+});
+
+it('real hosts in a mesh take a new file from each other while it is still under way', async () => {
+  await using cluster = new Cluster();
+  const a = await cluster.start('a');
+  const others = await Promise.all(['b', 'c', 'd'].map((name) => cluster.join(name, a)));
+  await converged(a, ...others);
+  const bytes = 48 * MIB;
+  writeFileSync(cluster.path('a', 'large.bin'), randomBytes(bytes));
+  await converged(a, ...others);
+  const sentBytes = (peers: readonly { readonly sentBytes: number }[]): number => peers.reduce((sum, peer) => sum + peer.sentBytes, 0);
+  // Three times without mates.
+  expect(sentBytes(a.api.status().peers)).toBeLessThan(bytes * 2.3);
+  for (const { api } of others) {
+    const received = api.status().peers.reduce((sum, peer) => sum + peer.receivedBytes, 0);
+    expect(received).toBeLessThan(bytes * 1.05);
+  }
+});
