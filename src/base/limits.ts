@@ -7,8 +7,10 @@ import { assert } from './assert.ts';
 export const HASH_BYTES = 32;
 export const CONTENT_ID_BYTES = 33;
 export const REPLICA_ID_BYTES = 8;
-/** Digests in a walk: 128 bits, hints only; roots are always compared at full length. */
+/** The part of a hash that stands for it in an index of our own: a hint, what it leads to is verified. */
 export const DIGEST_BYTES = 16;
+/** The part of a hash that the first walk of a connection sends: a hint, in the end walks compare whole hashes, as roots are. */
+export const WALK_DIGEST_BYTES_MIN = 8;
 
 export const KIB = 1024;
 export const MIB: number = 1024 * KIB;

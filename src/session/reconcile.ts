@@ -5,32 +5,39 @@
  * both agree and answers with its own digests one level deeper (or more, while that stays small). Page borders depend on
  * keys alone, so a key at which both list a page is a border in both trees and at every level below.
  *
- * Invariant of an open range [from, to): all entries in which the two trees may differ lie in open ranges, and within a
- * range every entry of either side lies in pages whose first key is in the range. So a range that one side finds empty
- * is settled: everything the other side has there is missing here.
+ * Invariant of an open range [from, to): all entries in which the two trees may differ lie in open ranges, and, down to the
+ * leaf pages, within a range every entry of either side lies in pages whose first key is in the range. So a range that one
+ * side finds empty is settled: everything the other side has there is missing here.
  *
  * Only a list of entries may be cut to fit into a message: an entry lies at its key, a page reaches beyond it. A range
  * with too many pages for one message (the trees have next to nothing in common there) goes to its entries at once.
  *
  * Many differences make long lists, and a list is cut into messages. So the sides do not take turns: each message that
  * lists something is answered by one message, in order, and beside its answers a side sends what it has to list while
- * few of its messages wait for theirs. Taking turns, 10^4 differences in 10^6 entries took 36.5 round trips, now 4.5.
+ * few of its messages wait for theirs. Taking turns, 10^4 differences in 10^6 entries took 36.5 round trips, now 4.
  *
  * Each side walks one snapshot of its own tree; nothing that a peer lists is stored. A range is named once per level, so
  * a whole walk costs at most one listing of our tree per level, whatever the peer sends.
  */
 import { assert } from '../base/assert.ts';
 import { compareBytes, equalBytes } from '../base/bytes.ts';
-import { DIGEST_BYTES, KIB, WALK_RANGES_MAX } from '../base/limits.ts';
+import { KIB, WALK_RANGES_MAX } from '../base/limits.ts';
 import { items, lookup, walk, type Item } from '../tree/walk.ts';
 import type { PageReader, Tree } from '../tree/page.ts';
 import type { EntryItem, MessageOf, WalkItem, WalkRange } from '../wire/messages.ts';
-import { AskedRanges, compareFrom, ENTRY_LEVEL, MessageRoom, WalkWindow, type OpenRange } from './walk-bounds.ts';
+import { digestBytes, isFirstWalk, sameDigest } from '../wire/walk-digest.ts';
+import { segments, unlikeLeaves } from './page-lists.ts';
+import { AskedRanges, compareFrom, ENTRY_LEVEL, LEAF_LEVEL, MessageRoom, WalkWindow, type OpenRange } from './walk-bounds.ts';
 
 /** Levels are skipped while the deeper list is expected to stay below this: half a round trip for at most 32 KiB. */
 const SKIP_BYTES = 32 * KIB;
-/** Digest, key suffix and lengths of one item, for estimates only. */
-const ITEM_BYTES = DIGEST_BYTES + 10;
+/**
+ * In the first walk, for which somebody may wait, while a deeper list of pages stays below this: the leaves of 10^6 entries.
+ * It is less than a message has room for by 5 %, so a tree with more pages than expected fits, too.
+ */
+const SKIP_BYTES_FIRST = 250_000;
+/** Key suffix and lengths of one item, for estimates only. */
+const ITEM_KEY_BYTES = 10;
 /** Messages that one step gives: listing 1 MiB takes 0.1 to 0.3 s, in which the node does nothing else. */
 const STEP_MESSAGES_MAX = 4;
 
@@ -41,6 +48,7 @@ export class Walk {
   readonly #root: Uint8Array;
   readonly #reader: PageReader;
   readonly #rankBits: number;
+  readonly #digestBytes: number;
   /** What the other side lacks: runs of our entries, and single ones that it asked for. */
   readonly #toSend: { readonly from: Uint8Array | undefined; readonly to: Uint8Array | undefined; readonly single: boolean }[] = [];
   readonly #asked: AskedRanges;
@@ -68,6 +76,7 @@ export class Walk {
     this.#root = options.root;
     this.#reader = options.reader;
     this.#rankBits = options.rankBits;
+    this.#digestBytes = digestBytes(options.id);
     this.#asked = new AskedRanges(!options.begins);
   }
 
@@ -99,6 +108,7 @@ export class Walk {
     const open: { range: OpenRange; count: number }[] = [];
     for (const range of message.ranges) {
       if (range.level === ENTRY_LEVEL) this.#compareEntries(range);
+      else if (range.level === LEAF_LEVEL) this.#compareLeaves(range);
       else this.#comparePages(range, open);
     }
     this.#plan(open);
@@ -142,6 +152,28 @@ export class Walk {
     }
   }
 
+  /** Where the lists of leaves disagree, entries are listed next. */
+  #compareLeaves({ from, to, level, leaves }: WalkRange): void {
+    const own = [...this.#items(level, from, to)];
+    if (own.length > 0 && leaves.length === 0) {
+      this.#toSend.push({ from, to, single: false });
+      return;
+    }
+    for (const { first, end } of unlikeLeaves(own, leaves, this.#digestBytes)) {
+      const until = own[end]?.key ?? to;
+      // Where the last equal page ends on both sides: the other side may have a page that begins before our next.
+      const since = first === 0 ? from : this.#lastBefore(own[first]?.key ?? to);
+      this.#queue.push({ from: since, to: until, level: ENTRY_LEVEL });
+    }
+  }
+
+  /** The last key of our tree before this one; one of an equal page, so listing it again finds nothing. */
+  #lastBefore(key: Uint8Array | undefined): Uint8Array {
+    const [last] = walk(this.#reader, this.tree, { ...bounds(undefined, key), reverse: true });
+    assert(last !== undefined, 'there is a page before this key');
+    return last.key;
+  }
+
   /** Both lists are in order. Runs of ours that the other side lacks are kept as runs: where all is missing, one. */
   #compareEntries(range: WalkRange): void {
     const theirs = range.items;
@@ -178,8 +210,15 @@ export class Walk {
   /** One level below `level`, or deeper while the list is expected to be short. */
   #nextLevel(level: number, entries: number): number {
     let next = level - 1;
-    while (next > ENTRY_LEVEL && (entries / 2 ** (this.#rankBits * next)) * ITEM_BYTES <= SKIP_BYTES) next--;
+    while (next > ENTRY_LEVEL && this.#isShort(next - 1, entries)) next--;
     return Math.max(next, ENTRY_LEVEL);
+  }
+
+  #isShort(level: number, entries: number): boolean {
+    const count = entries / 2 ** (this.#rankBits * (level + 1));
+    const itemBytes = this.#digestBytes + (level === LEAF_LEVEL ? 0 : ITEM_KEY_BYTES);
+    const most = isFirstWalk(this.id) && level > ENTRY_LEVEL ? SKIP_BYTES_FIRST : SKIP_BYTES;
+    return count * itemBytes <= most;
   }
 
   /** A message with as much as there is room for; one that `answers` lists nothing where the window is full. */
@@ -195,7 +234,7 @@ export class Walk {
   #takeRanges(): WalkRange[] {
     // Lowest first: what was opened last lies within what was listed first, and is finished before more is opened.
     this.#queue.sort(compareFrom);
-    const room = new MessageRoom();
+    const room = new MessageRoom(this.#digestBytes);
     const ranges: WalkRange[] = [];
     let taken = 0;
     while (taken < this.#queue.length && ranges.length < WALK_RANGES_MAX && !room.full) {
@@ -212,21 +251,28 @@ export class Walk {
   #list(open: OpenRange, room: MessageRoom, alone: boolean): { listed: WalkRange | undefined; rest: OpenRange | undefined } {
     const { from, to, level } = open;
     const list: WalkItem[] = [];
+    const leaves: Uint8Array[] = [];
     room.bound(from);
     room.bound(to);
     for (const { key, hash } of this.#items(level, from, to)) {
       if (room.full) {
         if (level === ENTRY_LEVEL && list.length > 0) {
-          return { listed: { from, to: key, level, items: list }, rest: { from: key, to, level } };
+          return { listed: { from, to: key, level, items: list, leaves }, rest: { from: key, to, level } };
         }
         if (!alone) return { listed: undefined, rest: open };
         room.clear();
         return this.#list({ from, to, level: ENTRY_LEVEL }, room, alone);
       }
-      room.item(key);
-      list.push({ key, digest: hash.subarray(0, DIGEST_BYTES) });
+      const digest = hash.subarray(0, this.#digestBytes);
+      if (level === LEAF_LEVEL) {
+        room.leaf();
+        leaves.push(digest);
+      } else {
+        room.item(key);
+        list.push({ key, digest });
+      }
     }
-    return { listed: { from, to, level, items: list }, rest: undefined };
+    return { listed: { from, to, level, items: list, leaves }, rest: undefined };
   }
 
   #items(level: number, from: Uint8Array | undefined, to: Uint8Array | undefined): Generator<Item> {
@@ -234,48 +280,6 @@ export class Walk {
   }
 }
 
-/** The runs between common borders in which the two lists disagree. */
-export function segments(
-  range: { readonly from: Uint8Array | undefined; readonly to: Uint8Array | undefined },
-  own: readonly Item[],
-  theirs: readonly WalkItem[],
-): { from: Uint8Array | undefined; to: Uint8Array | undefined; own: Item[] }[] {
-  const result: { from: Uint8Array | undefined; to: Uint8Array | undefined; own: Item[] }[] = [];
-  let from = range.from;
-  let mine: Item[] = [];
-  let other: WalkItem[] = [];
-  const close = (to: Uint8Array | undefined): void => {
-    let start = from;
-    const equal =
-      mine.length > 0 && other.length > 0 && equalBytes(mine[0]!.key, other[0]!.key) && sameDigest(mine[0]!.hash, other[0]!.digest);
-    if (equal) {
-      // The same page on both sides: what follows on either side starts at its next page.
-      mine = mine.slice(1);
-      other = other.slice(1);
-      const next = [mine[0]?.key, other[0]?.key].filter((key) => key !== undefined).sort(compareBytes);
-      start = next[0];
-    }
-    if (mine.length > 0 || other.length > 0) result.push({ from: start, to, own: mine });
-    from = to;
-    mine = [];
-    other = [];
-  };
-  let i = 0;
-  let j = 0;
-  while (i < own.length || j < theirs.length) {
-    const order = i >= own.length ? 1 : j >= theirs.length ? -1 : compareBytes(own[i]!.key, theirs[j]!.key);
-    if (order === 0 && (mine.length > 0 || other.length > 0)) close(own[i]!.key);
-    if (order <= 0) mine.push(own[i++]!);
-    if (order >= 0) other.push(theirs[j++]!);
-  }
-  close(range.to);
-  return result;
-}
-
 function bounds(from: Uint8Array | undefined, to: Uint8Array | undefined): { from?: Uint8Array; to?: Uint8Array } {
   return { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) };
-}
-
-function sameDigest(hash: Uint8Array, digest: Uint8Array): boolean {
-  return compareBytes(hash.subarray(0, DIGEST_BYTES), digest) === 0;
 }

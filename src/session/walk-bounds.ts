@@ -7,7 +7,7 @@
  */
 import { compareBytes, EMPTY_BYTES, sharedPrefixLength } from '../base/bytes.ts';
 import { SamerootError } from '../base/errors.ts';
-import { DIGEST_BYTES, TREE_LEVEL_MAX, WALK_LIST_KEY_BYTES_MAX, WALK_MESSAGE_BYTES_GOAL, WALK_WINDOW_MESSAGES } from '../base/limits.ts';
+import { TREE_LEVEL_MAX, WALK_LIST_KEY_BYTES_MAX, WALK_MESSAGE_BYTES_GOAL, WALK_WINDOW_MESSAGES } from '../base/limits.ts';
 import type { MessageOf, WalkRange } from '../wire/messages.ts';
 
 export interface OpenRange {
@@ -18,6 +18,7 @@ export interface OpenRange {
 }
 
 export const ENTRY_LEVEL = -1;
+export const LEAF_LEVEL = 0;
 /** Counts and lengths of a packed item or bound, at most. */
 const LENGTHS_BYTES = 4;
 const KEY_BYTES_GOAL: number = WALK_LIST_KEY_BYTES_MAX / 2;
@@ -130,9 +131,14 @@ function badWalk(what: string): SamerootError {
 
 /** What one message has room for. Front coding is counted, so the figure is that of the codec, or a little above. */
 export class MessageRoom {
+  readonly #digestBytes: number;
   #bytes = 0;
   #keyBytes = 0;
   #previous: Uint8Array = EMPTY_BYTES;
+
+  constructor(digestBytes: number) {
+    this.#digestBytes = digestBytes;
+  }
 
   clear(): void {
     this.#bytes = 0;
@@ -150,8 +156,13 @@ export class MessageRoom {
   }
 
   item(key: Uint8Array): void {
-    this.#bytes += DIGEST_BYTES;
+    this.#bytes += this.#digestBytes;
     this.#add(key);
+  }
+
+  /** A leaf page, which is listed without its key. */
+  leaf(): void {
+    this.#bytes += this.#digestBytes;
   }
 
   #add(key: Uint8Array): void {

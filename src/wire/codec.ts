@@ -17,7 +17,6 @@ import {
   CONTENT_CHUNKS_MAX,
   CONTENT_ID_BYTES,
   CUT_BYTES_MAX,
-  DIGEST_BYTES,
   ENTRIES_PER_MESSAGE_MAX,
   ENTRY_BYTES_MAX,
   FETCH_ITEMS_MAX,
@@ -48,6 +47,7 @@ import type {
   WalkRange,
 } from './messages.ts';
 import { Shape } from './shape.ts';
+import { digestBytes } from './walk-digest.ts';
 
 const CONTROL = 1;
 const CHUNKS = 2;
@@ -56,6 +56,7 @@ const CAPABILITIES_MAX = 64;
 /** Contents may be as small as a byte. */
 const CHUNKS_PER_FRAME_MAX: number = FETCH_ITEMS_MAX * 4;
 
+const LEAF_LEVEL = 0;
 /** Flags of a packed walk range. */
 const HAS_FROM = 1;
 const HAS_TO = 2;
@@ -139,17 +140,20 @@ const FORMS: { readonly [T in MessageType]: Form<T> } = {
   walk: {
     code: 10,
     pack: (m) => [m.id, m.merge, m.root, packRanges(m.ranges), packKeys(m.wants), m.more, m.answers],
-    unpack: (f) => ({
-      type: 'walk',
+    unpack: (f) => {
       // 0 stands for "no walk" in a stream.
-      id: f.whole(Number.MAX_SAFE_INTEGER, 1),
-      merge: f.flag(),
-      root: f.fixed(HASH_BYTES),
-      ranges: unpackRanges(f.bytes(WALK_LIST_BYTES_MAX)),
-      wants: unpackKeys(f.bytes(WALK_LIST_BYTES_MAX)),
-      more: f.flag(),
-      answers: f.flag(),
-    }),
+      const id = f.whole(Number.MAX_SAFE_INTEGER, 1);
+      return {
+        type: 'walk',
+        id,
+        merge: f.flag(),
+        root: f.fixed(HASH_BYTES),
+        ranges: unpackRanges(f.bytes(WALK_LIST_BYTES_MAX), digestBytes(id)),
+        wants: unpackKeys(f.bytes(WALK_LIST_BYTES_MAX)),
+        more: f.flag(),
+        answers: f.flag(),
+      };
+    },
   },
   listing: {
     code: 11,
@@ -321,22 +325,23 @@ function unpackItems(fields: Take, countMax: number = ENTRIES_PER_MESSAGE_MAX): 
 
 /**
  * Ranges in order, disjoint: all their bounds and items are one ascending list of keys, each written as what it does not
- * share with the one before. Keys are most of the bytes of a walk.
+ * share with the one before. Leaf pages, which are most items of a walk, are digests alone.
  */
 function packRanges(ranges: readonly WalkRange[]): Uint8Array {
   const keys = new KeyWriter();
   keys.out.varint(ranges.length);
-  for (const { from, to, level, items } of ranges) {
+  for (const { from, to, level, items, leaves } of ranges) {
     keys.out.u8(level + 1).u8((from === undefined ? 0 : HAS_FROM) | (to === undefined ? 0 : HAS_TO));
     if (from !== undefined) keys.key(from);
-    keys.out.varint(items.length);
+    keys.out.varint(level === LEAF_LEVEL ? leaves.length : items.length);
     for (const { key, digest } of items) keys.key(key).raw(digest);
+    for (const digest of leaves) keys.out.raw(digest);
     if (to !== undefined) keys.key(to);
   }
   return keys.out.finish();
 }
 
-function unpackRanges(bytes: Uint8Array): WalkRange[] {
+function unpackRanges(bytes: Uint8Array, digestLength: number): WalkRange[] {
   const reader = new ByteReader(bytes);
   const keys = new KeyReader(reader);
   const count = reader.varint(WALK_RANGES_MAX);
@@ -348,13 +353,18 @@ function unpackRanges(bytes: Uint8Array): WalkRange[] {
     if ((bounds & HAS_FROM) === 0 && index > 0) throw badMessage('walk ranges that overlap');
     const from = (bounds & HAS_FROM) === 0 ? undefined : keys.atLeast();
     const items: WalkItem[] = [];
+    const leaves: Uint8Array[] = [];
     for (let left = reader.varint(bytes.length); left > 0; left--) {
+      if (level === LEAF_LEVEL) {
+        leaves.push(reader.raw(digestLength));
+        continue;
+      }
       const key = items.length === 0 ? keys.atLeast() : keys.above();
-      items.push({ key, digest: reader.raw(DIGEST_BYTES) });
+      items.push({ key, digest: reader.raw(digestLength) });
     }
     if ((bounds & HAS_TO) === 0 && index < count - 1) throw badMessage('walk ranges that overlap');
     const to = (bounds & HAS_TO) === 0 ? undefined : keys.above();
-    ranges.push({ from, to, level, items });
+    ranges.push({ from, to, level, items, leaves });
   }
   reader.end();
   return ranges;

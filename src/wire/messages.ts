@@ -20,7 +20,7 @@ export interface InlineChunk {
 
 export interface WalkItem {
   readonly key: Uint8Array;
-  /** The first 16 bytes of the page's or entry's hash. */
+  /** The beginning of the page's or entry's hash; walk-digest.ts says how much of it. */
   readonly digest: Uint8Array;
 }
 
@@ -28,9 +28,12 @@ export interface WalkItem {
 export interface WalkRange {
   readonly from: Uint8Array | undefined;
   readonly to: Uint8Array | undefined;
-  /** Level of the pages listed; -1 = entries. */
+  /** Level of the pages listed; 0 = leaf pages, -1 = entries. */
   readonly level: number;
+  /** Not at level 0. */
   readonly items: readonly WalkItem[];
+  /** At level 0: the digests of leaf pages, in the order of their keys. The keys are not needed: what follows are entries. */
+  readonly leaves: readonly Uint8Array[];
 }
 
 export interface FetchItem {

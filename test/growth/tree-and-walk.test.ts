@@ -87,7 +87,8 @@ describe.each([
   test('take two hosts that share no history a few messages', async (report) => {
     expect(await growth(report, 'messages', ENTRIES, (count) => ofWalk(count, differences).messages)).toBeLessThan(0.2);
     expect(await growth(report, 'bytes', ENTRIES, (count) => ofWalk(count, differences).bytes)).toBeLessThan(0.2);
-    expect(await growth(report, 'pages read', ENTRIES, (count) => ofWalk(count, differences).read)).toBeLessThan(0.2);
+    // From 10,000 entries on the first list is of leaves, which stand in one page for 1,024 entries: until it fills a message, at 10^6.
+    expect(await growth(report, 'pages read', ENTRIES, (count) => ofWalk(count, differences).read)).toBeLessThan(0.3);
   });
 });
 

@@ -18,6 +18,7 @@ import { EMPTY_TREE, PageReader, rootHash, type Tree } from '../../src/tree/page
 import { decodeMessage, encodeMessage } from '../../src/wire/codec.ts';
 import type { EntryItem, InlineChunk, Message } from '../../src/wire/messages.ts';
 import { makeRanker, MemoryPages } from '../tree/support.ts';
+import { SKIP_NO_LEVEL } from './walks.ts';
 
 const RANK_BITS = 2;
 const PARAMETERS = hash('params', utf8('test'));
@@ -302,8 +303,8 @@ export class World {
   readonly random: (below: number) => number;
   /** Of 100 offers, how many are dealt with only in part. */
   failPercent = 0;
-  /** For the sessions' walks: negative, so that they skip no level of these small trees. */
-  guessBits = -20;
+  /** For the sessions' walks, which shall go through every level of these small trees. */
+  guessBits = SKIP_NO_LEVEL;
   /** No offer is dealt with: the contents take their time. */
   hold = false;
   /** At least. */

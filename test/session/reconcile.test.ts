@@ -3,16 +3,16 @@ import { describe, expect, it } from 'vitest';
 import { byteKey, compareBytes, utf8 } from '../../src/base/bytes.ts';
 import { SamerootError } from '../../src/base/errors.ts';
 import {
-  DIGEST_BYTES,
   MESSAGE_BYTES_MAX,
   TREE_LEVEL_MAX,
+  WALK_DIGEST_BYTES_MIN,
   WALK_LIST_BYTES_MAX,
   WALK_MESSAGE_BYTES_GOAL,
   WALK_WINDOW_MESSAGES,
 } from '../../src/base/limits.ts';
 import { hash } from '../../src/content/hash.ts';
-import { segments } from '../../src/session/reconcile.ts';
 import type { MessageOf, WalkRange } from '../../src/wire/messages.ts';
+import { digestBytes } from '../../src/wire/walk-digest.ts';
 import { keys, models, rankBits, values, type Model } from '../tree/support.ts';
 import { listed, missing, overWire, runWalk, Side, SKIP_NO_LEVEL, type WalkResult } from './walks.ts';
 
@@ -35,7 +35,7 @@ const pairs: fc.Arbitrary<{ a: Model; b: Model }> = fc
     return { a, b };
   });
 
-/** Level by level, as large trees go, then with levels skipped, then with one side of each sort. */
+/** With one side that skips no level, then both, in a first walk and a later one. */
 function check(a: Model, b: Model, bits: number): WalkResult {
   const sides = [new Side(a, bits), new Side(b, bits)] as const;
   checkSides(...sides);
@@ -45,11 +45,12 @@ function check(a: Model, b: Model, bits: number): WalkResult {
     // One a level; the entries, what is wanted of them, the end.
     expect(hops).toBeLessThanOrEqual(Math.max(sides[0].tree.level, sides[1].tree.level) + 3);
   }
+  for (const later of [3, 5]) checkSides(...sides, undefined, later);
   return checkSides(...sides);
 }
 
-function checkSides(a: Side, b: Side, toFirst?: () => boolean): WalkResult {
-  const result = runWalk(a, b, toFirst);
+function checkSides(a: Side, b: Side, toFirst?: () => boolean, id?: number): WalkResult {
+  const result = runWalk(a, b, toFirst, id);
   expect(result.waitingMax).toBeLessThanOrEqual(WALK_WINDOW_MESSAGES);
   expect(listed(result.fromA)).toEqual(listed(missing(a.model, b.model)));
   expect(listed(result.fromB)).toEqual(listed(missing(b.model, a.model)));
@@ -172,33 +173,44 @@ describe('what a walk costs', () => {
    * A page has 32 entries on average, one that a random key falls into 63; so have the pages above it. An item is its
    * digest, the end of its key and two counts. Each difference costs two or three such lists where they are few.
    */
-  const ITEM_BYTES = DIGEST_BYTES + 10;
+  const ITEM_BYTES = WALK_DIGEST_BYTES_MIN + 10;
   const LIST_ITEMS = 63;
+  /** Leaf pages are listed without keys. */
+  const leavesBytes = (entryCount: number): number => (entryCount / 32) * WALK_DIGEST_BYTES_MIN * 1.05;
 
-  it('100 scattered differences in 100,000 entries: at most 6 messages and 3 KB a difference', () => {
+  it('100 scattered differences in 100,000 entries: three messages, the leaves and the entries of those that differ', () => {
     const result = checkSides(...scattered(100_000, 100));
-    expect(result.hops).toBeLessThanOrEqual(6);
-    expect(result.bytes).toBeLessThan(100 * 3_000);
+    expect(result.hops).toBe(3);
+    expect(result.bytes).toBeLessThan(leavesBytes(100_000) + 100 * (LIST_ITEMS + 4) * ITEM_BYTES);
   });
 
   it('differences everywhere in 100,000 entries: lists in many messages that do not wait for one another', () => {
     const [a, b] = scattered(100_000, 20_000);
     const result = checkSides(a, b);
-    expect(result.messages).toBeGreaterThan(20);
-    expect(result.waitingMax).toBeGreaterThan(5);
+    expect(result.messages).toBeGreaterThan(12);
+    expect(result.waitingMax).toBeGreaterThan(4);
     expect(result.hops).toBeLessThanOrEqual(6);
     // The list of entries is most of it; what is wanted of it is not.
     expect(result.bytes).toBeLessThan(100_000 * (ITEM_BYTES + 4));
   });
 
-  it('one difference in 100,000 entries: the first list, and one list of pages and of entries', () => {
+  it('one difference in 100,000 entries: the leaves, and one list of entries', () => {
     const result = checkSides(...scattered(100_000, 1));
-    expect(result.hops).toBeLessThanOrEqual(6);
-    // The first list skips levels while it is below 32 KiB.
-    expect(result.bytes).toBeLessThan(32 * 1_024 + 4 * LIST_ITEMS * ITEM_BYTES);
+    expect(result.hops).toBe(3);
+    expect(result.bytes).toBeLessThan(leavesBytes(100_000) + 4 * LIST_ITEMS * ITEM_BYTES);
   });
 
-  it('grows with the logarithm of the entries, for a fixed number of differences', () => {
+  it('one difference in 100,000 entries, a later walk: longer digests, but not the leaves at once', () => {
+    for (const id of [3, 5]) {
+      const result = checkSides(...scattered(100_000, 1), undefined, id);
+      expect(result.hops).toBeLessThanOrEqual(5);
+      // The first list is of some 100 pages, as most.
+      expect(result.bytes).toBeLessThan(8 * LIST_ITEMS * (digestBytes(id) + 10));
+      expect(result.bytes).toBeLessThan(leavesBytes(100_000));
+    }
+  });
+
+  it('grows much slower than the entries, for a fixed number of differences', () => {
     const sizes = [8_000, 25_000, 100_000];
     const costs = sizes.map((size) => checkSides(...scattered(size, 50)).bytes);
     // Fitted: bytes = c * n^e. A walk that lists everything has e = 1.
@@ -233,59 +245,14 @@ describe('what a walk costs', () => {
       [model(1_200, true), some, 5],
       [model(1_200, false), some, 1],
       [model(1_200, false), disjoint, 5],
-      // More pages in one range than a message may list.
-      [model(2_600, true), disjoint, 1],
+      // More inner pages in one range than a message may list.
+      [model(2_600, false), disjoint, 1],
     ];
     for (const [all, other, bits] of cases) {
       const sides = [new Side(all, bits), new Side(other(all), bits)] as const;
       for (const side of sides) side.guessBits = SKIP_NO_LEVEL;
       expect(checkSides(...sides).largestBytes).toBeLessThan(MESSAGE_BYTES_MAX);
     }
-  });
-});
-
-describe('the segments of a range', () => {
-  /** Two lists of pages by key; equal digests where `same`. */
-  const lists = fc
-    .uniqueArray(fc.record({ key: fc.nat({ max: 60 }), here: fc.boolean(), there: fc.boolean(), same: fc.boolean() }), {
-      selector: ({ key }) => key,
-      maxLength: 40,
-    })
-    .map((list) => list.sort((a, b) => a.key - b.key));
-  const keyOf = (at: number): Uint8Array => Uint8Array.of(at);
-
-  it('hold every page that is not the same on both sides and no other, and have at most their first key in common', () => {
-    fc.assert(
-      fc.property(lists, fc.boolean(), (list, bounded) => {
-        const from = bounded ? keyOf(0) : undefined;
-        const to = bounded ? keyOf(61) : undefined;
-        const item = ({ key, same }: (typeof list)[number], side: number): Uint8Array => hash('page', Uint8Array.of(key, same ? 0 : side));
-        const own = list
-          .filter(({ here }) => here)
-          .map((page) => ({ key: keyOf(page.key), hash: item(page, 1), count: 1, live: 0, bytes: 0 }));
-        const theirs = list
-          .filter(({ there }) => there)
-          .map((page) => ({ key: keyOf(page.key), digest: item(page, 2).subarray(0, DIGEST_BYTES) }));
-        const found = segments({ from, to }, own, theirs);
-        const inside = (key: Uint8Array, segment: (typeof found)[number]): boolean =>
-          (segment.from === undefined || compareBytes(segment.from, key) <= 0) &&
-          (segment.to === undefined || compareBytes(key, segment.to) < 0);
-        for (const page of list) {
-          if (!page.here && !page.there) continue;
-          const key = keyOf(page.key);
-          const settled = page.here && page.there && page.same;
-          expect(found.filter((segment) => inside(key, segment)).length).toBe(settled ? 0 : 1);
-        }
-        for (const [at, segment] of found.entries()) {
-          expect(segment.own).toEqual(own.filter(({ key }) => inside(key, segment)));
-          const common = list.filter(({ key, here, there }) => here && there && inside(keyOf(key), segment)).map(({ key }) => key);
-          const [first] = list.filter(({ key, here, there }) => (here || there) && inside(keyOf(key), segment)).map(({ key }) => key);
-          expect(common.every((key) => key === first)).toBe(true);
-          if (at > 0) expect(compareBytes(found[at - 1]!.to!, segment.from!)).toBeLessThanOrEqual(0);
-        }
-      }),
-      { numRuns: 1_000 },
-    );
   });
 });
 
@@ -312,7 +279,14 @@ describe('a hostile peer', () => {
           .sort()
           .map((name) => Buffer.from(name, 'latin1'))
           .filter((name) => (from === undefined || compareBytes(from, name) <= 0) && (to === undefined || compareBytes(name, to) < 0));
-        ranges.push({ from, to, level, items: inside.map((name) => ({ key: name, digest: new Uint8Array(DIGEST_BYTES) })) });
+        const listed = inside.map((name) => ({ key: name, digest: new Uint8Array(WALK_DIGEST_BYTES_MIN) }));
+        ranges.push({
+          from,
+          to,
+          level,
+          items: level === 0 ? [] : listed,
+          leaves: level === 0 ? listed.map(({ digest }) => digest) : [],
+        });
         open = to !== undefined;
       }
       return ranges;
@@ -335,7 +309,7 @@ describe('a hostile peer', () => {
         let items = 0;
         let wanted = 0;
         const count = (replies: readonly WalkMessage[]): void => {
-          for (const { ranges } of replies) items += ranges.reduce((sum, range) => sum + range.items.length, 0);
+          for (const { ranges } of replies) items += ranges.reduce((sum, range) => sum + range.items.length + range.leaves.length, 0);
         };
         if (begins) count([walk.start()]);
         try {
@@ -370,7 +344,8 @@ describe('a hostile peer', () => {
     from,
     to,
     level,
-    items: [{ key: utf8('f/z'), digest: new Uint8Array(DIGEST_BYTES) }].filter(() => to === undefined),
+    items: [{ key: utf8('f/z'), digest: new Uint8Array(WALK_DIGEST_BYTES_MIN) }].filter(() => to === undefined && level !== 0),
+    leaves: [new Uint8Array(WALK_DIGEST_BYTES_MIN)].filter(() => to === undefined && level === 0),
   });
 
   it('can not repeat a message', () => {
@@ -401,13 +376,14 @@ describe('a hostile peer', () => {
     const refusal = expect.objectContaining({ code: 'BAD_MESSAGE' });
     const answered = (more: boolean): ReturnType<Side['walk']> => {
       const walk = side.walk(false);
-      const asked = walk.step(message([{ from, to, level: 2, items: [{ key: from, digest: new Uint8Array(DIGEST_BYTES) }] }], more))[0]!
-        .ranges;
+      const asked = walk.step(
+        message([{ from, to, level: 2, items: [{ key: from, digest: new Uint8Array(WALK_DIGEST_BYTES_MIN) }], leaves: [] }], more),
+      )[0]!.ranges;
       expect(asked).toMatchObject([{ from, to, level: expect.toSatisfy((level: number) => level >= 0) }]);
       return walk;
     };
     const named = (start: Uint8Array, end: Uint8Array): WalkMessage =>
-      message([{ from: start, to: end, level: -1, items: [] }], false, [], true);
+      message([{ from: start, to: end, level: -1, items: [], leaves: [] }], false, [], true);
     expect(() => answered(false).step(named(utf8('f/shard-010'), to))).toThrow(refusal);
     expect(() => answered(false).step(named(from, utf8('f/shard-070')))).toThrow(refusal);
     expect(() => answered(false).step(named(utf8('f/shard-070'), utf8('f/shard-080')))).toThrow(refusal);

@@ -15,7 +15,7 @@ export class Side {
   readonly rankBits: number;
   /**
    * A walk uses its rank bits only to guess how long a list will be, and skips levels with short ones: small trees would
-   * be listed at once. With a negative number it skips none, so that small trees go through every level.
+   * be listed at once. With `SKIP_NO_LEVEL` it skips none, so that small trees go through every level.
    */
   guessBits: number;
 
@@ -52,7 +52,8 @@ export function overWire<T extends MessageOf<'walk'>>(message: T): { message: T;
   return { message: decodeMessage(encoded) as T, bytes: encoded.length };
 }
 
-export const SKIP_NO_LEVEL = -20;
+/** No number that is made with it is below a bound, so no list is expected to be short. */
+export const SKIP_NO_LEVEL: number = Number.NaN;
 
 export interface WalkResult {
   readonly messages: number;
@@ -79,10 +80,10 @@ interface End {
  * `a` begins; the messages of a direction keep their order, `toFirst` tells which side gets its next one where both could.
  * Ends when both are complete; throws if one is and the other waits.
  */
-export function runWalk(a: Side, b: Side, toFirst: () => boolean = () => true): WalkResult {
+export function runWalk(a: Side, b: Side, toFirst: () => boolean = () => true, id = 1): WalkResult {
   const ends: readonly [End, End] = [
-    { walk: a.walk(true), inbox: [], hop: 0, waiting: 0 },
-    { walk: b.walk(false), inbox: [], hop: 0, waiting: 0 },
+    { walk: a.walk(true, id), inbox: [], hop: 0, waiting: 0 },
+    { walk: b.walk(false, id), inbox: [], hop: 0, waiting: 0 },
   ];
   let [messages, hops, bytes, largestBytes, waitingMax] = [0, 0, 0, 0, 0];
   const send = (from: End, to: End, list: readonly MessageOf<'walk'>[]): void => {

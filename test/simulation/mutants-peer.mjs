@@ -71,14 +71,37 @@ export const PEER_MUTANTS = [
   },
   {
     name: 'walk-compares-in-part',
-    file: 'src/session/reconcile.ts',
+    file: 'src/wire/walk-digest.ts',
     breaks: 'a walk takes a page for equal that differs, and never finds the difference',
     promise: '9 all roots become equal',
     edits: [
       {
-        find: 'return compareBytes(hash.subarray(0, DIGEST_BYTES), digest) === 0;',
+        find: 'return compareBytes(hash.subarray(0, digest.length), digest) === 0;',
         put: 'return compareBytes(hash.subarray(0, 1), digest.subarray(0, 1)) === 0;',
       },
+    ],
+    laws: ['test/session/reconcile.test.ts'],
+  },
+  {
+    name: 'walks-all-short',
+    file: 'src/wire/walk-digest.ts',
+    breaks: 'what a walk did not see, because two hashes begin alike, no later walk sees',
+    promise: '9 all roots become equal',
+    edits: [
+      {
+        find: 'return Math.min(WALK_DIGEST_BYTES_MIN * 2 ** walksBefore(id), HASH_BYTES);',
+        put: 'return id > 0 ? WALK_DIGEST_BYTES_MIN : HASH_BYTES;',
+      },
+    ],
+    laws: ['test/session/collision.test.ts'],
+  },
+  {
+    name: 'leaves-from-own-border',
+    file: 'src/session/reconcile.ts',
+    breaks: 'a page that only the other side has, before our next one, is passed over',
+    promise: '9 all roots become equal',
+    edits: [
+      { find: 'first === 0 ? from : this.#lastBefore(own[first]?.key ?? to);', put: 'own[first]?.key ?? this.#lastBefore(to) ?? from;' },
     ],
     laws: ['test/session/reconcile.test.ts'],
   },

@@ -192,12 +192,12 @@ describe('a field that is not what it should be', () => {
 });
 
 describe('the packed lists of a walk', () => {
-  const walk = (ranges: Uint8Array, wants: Uint8Array = Uint8Array.of(0)): unknown =>
-    refusal(control([10, 1, true, Buffer.alloc(32), ranges, wants, false, false]));
+  const walk = (ranges: Uint8Array, wants: Uint8Array = Uint8Array.of(0), id = 1): unknown =>
+    refusal(control([10, id, true, Buffer.alloc(32), ranges, wants, false, false]));
   const key = (writer: ByteWriter, shared: number, rest: string): ByteWriter => writer.varint(shared).sized(utf8(rest));
-  const digest = Buffer.alloc(16);
+  const digest = Buffer.alloc(8);
   /** Flags: 1 from, 2 to. */
-  const range = (writer: ByteWriter, flags: number, level = 0): ByteWriter => writer.u8(level + 1).u8(flags);
+  const range = (writer: ByteWriter, flags: number, level = 1): ByteWriter => writer.u8(level + 1).u8(flags);
 
   it('are taken when in order', () => {
     const writer = range(new ByteWriter().varint(2), 2).varint(1);
@@ -210,6 +210,23 @@ describe('the packed lists of a walk', () => {
         { from: 'hex:63', to: undefined, items: [{ key: 'hex:63' }] },
       ],
     });
+  });
+
+  it('hold leaf pages as digests alone: 8 bytes of each in the first walk of a side, 16 in the second, then 32', () => {
+    for (const [id, bytes] of [
+      [1, 8],
+      [2, 8],
+      [3, 16],
+      [4, 16],
+      [5, 32],
+      [6, 32],
+    ] as const) {
+      const list = (count: number, length: number): Uint8Array =>
+        range(new ByteWriter().varint(1), 0, 0).varint(count).raw(new Uint8Array(length)).finish();
+      const leaves = [0, 1].map(() => plain(new Uint8Array(bytes)));
+      expect(plain(walk(list(2, 2 * bytes), undefined, id))).toMatchObject({ ranges: [{ level: 0, items: [], leaves }] });
+      for (const length of [2 * bytes - 1, 2 * bytes + 1]) expect(walk(list(2, length), undefined, id)).toBe('BAD_MESSAGE');
+    }
   });
 
   it('are refused when ranges overlap or keys are not in order', () => {

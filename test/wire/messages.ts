@@ -3,6 +3,7 @@ import * as fc from 'fast-check';
 import { byteKey, compareBytes, toHex, utf8 } from '../../src/base/bytes.ts';
 import { KEY_BYTES_MAX, LIST_LEVEL_MAX, TREE_LEVEL_MAX } from '../../src/base/limits.ts';
 import type { Message, MessageOf, MessageType, WalkRange } from '../../src/wire/messages.ts';
+import { digestBytes } from '../../src/wire/walk-digest.ts';
 
 export const bytesOf = (length: number): fc.Arbitrary<Uint8Array> => fc.uint8Array({ minLength: length, maxLength: length });
 const upTo = (length: number): fc.Arbitrary<Uint8Array> => fc.uint8Array({ maxLength: length });
@@ -34,7 +35,7 @@ export const sortedKeys: fc.Arbitrary<Uint8Array[]> = fc
   .uniqueArray(keys, { selector: byteKey, maxLength: 40 })
   .map((list) => list.sort(compareBytes));
 
-/** Cuts an ascending list of keys into ranges: bounds, items, and gaps between the ranges. */
+/** Cuts an ascending list of keys into ranges: bounds, items with whole hashes, and gaps between the ranges. */
 const ranges: fc.Arbitrary<WalkRange[]> = fc
   .record({
     list: sortedKeys,
@@ -63,14 +64,24 @@ const ranges: fc.Arbitrary<WalkRange[]> = fc
     if (last !== undefined && last.to === undefined && !openEnd)
       last.to = Uint8Array.from([...list.at(-1)!.subarray(0, KEY_BYTES_MAX - 1), 0xff]);
     if (result.length > 0 && openStart) result[0]!.from = undefined;
-    return result.filter(
-      ({ from, to, items }) =>
-        from === undefined || to === undefined || (compareBytes(from, to) < 0 && items.every(({ key }) => compareBytes(key, to) < 0)),
-    );
+    return result
+      .filter(
+        ({ from, to, items }) =>
+          from === undefined || to === undefined || (compareBytes(from, to) < 0 && items.every(({ key }) => compareBytes(key, to) < 0)),
+      )
+      .map((range) =>
+        level === 0 ? { ...range, items: [], leaves: range.items.map(({ digest }) => digest) } : { ...range, leaves: [] as Uint8Array[] },
+      );
   });
 
 function digestOf(seed: number): Uint8Array {
-  return Uint8Array.from({ length: 16 }, (_, at) => (seed * 31 + at) & 0xff);
+  return Uint8Array.from({ length: 32 }, (_, at) => (seed * 31 + at) & 0xff);
+}
+
+/** With digests as long as they are in the walk of this id. */
+function shortened({ items, leaves, ...range }: WalkRange, id: number): WalkRange {
+  const short = (digest: Uint8Array): Uint8Array => digest.subarray(0, digestBytes(id));
+  return { ...range, items: items.map(({ key, digest }) => ({ key, digest: short(digest) })), leaves: leaves.map(short) };
 }
 
 export const MESSAGE_ARBITRARIES: { readonly [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
@@ -111,16 +122,21 @@ export const MESSAGE_ARBITRARIES: { readonly [T in MessageType]: fc.Arbitrary<Me
   }),
   grant: fc.record({ type: fc.constant('grant'), bytes: ids }),
   'walk-request': fc.constant({ type: 'walk-request' }),
-  walk: fc.record({
-    type: fc.constant('walk'),
-    id: ids.map((id) => Math.max(1, id)),
-    merge: fc.boolean(),
-    root: hashes,
-    ranges,
-    wants: sortedKeys,
-    more: fc.boolean(),
-    answers: fc.boolean(),
-  }),
+  walk: fc
+    .record({
+      type: fc.constant('walk'),
+      id: fc.oneof(
+        fc.constantFrom(1, 2, 3, 4),
+        ids.map((id) => Math.max(1, id)),
+      ),
+      merge: fc.boolean(),
+      root: hashes,
+      ranges,
+      wants: sortedKeys,
+      more: fc.boolean(),
+      answers: fc.boolean(),
+    })
+    .map((walk) => ({ ...walk, ranges: walk.ranges.map((range) => shortened(range, walk.id)) })),
   listing: fc.record({ type: fc.constant('listing'), id: ids, items: entryItems, last: fc.boolean() }),
   'list-pages': fc.record({ type: fc.constant('list-pages'), id: ids, hashes: fc.array(hashes, { maxLength: 20 }) }),
   'list-pages-reply': fc.record({ type: fc.constant('list-pages-reply'), id: ids, pages: fc.array(orNot(upTo(500)), { maxLength: 20 }) }),
@@ -153,7 +169,7 @@ export const messages: fc.Arbitrary<Message> = fc.oneof(...(Object.values(MESSAG
 
 const filled = (length: number, first: number): Uint8Array => Uint8Array.from({ length }, (_, at) => (first + at) & 0xff);
 const path = (name: string): Uint8Array => utf8(`f/${name}`);
-const one = (name: string, seed: number): { key: Uint8Array; digest: Uint8Array } => ({ key: path(name), digest: filled(16, seed) });
+const one = (name: string, seed: number): { key: Uint8Array; digest: Uint8Array } => ({ key: path(name), digest: filled(8, seed) });
 
 /** One message of each type, every optional field there and not there at least once. */
 export const SAMPLES: readonly Message[] = [
@@ -215,19 +231,41 @@ export const SAMPLES: readonly Message[] = [
   { type: 'walk-request' },
   {
     type: 'walk',
-    id: 3,
+    id: 1,
     merge: true,
     root: filled(32, 18),
     ranges: [
-      { from: undefined, to: path('data/b'), level: 1, items: [one('data/a', 20), one('data/aa', 21)] },
-      { from: path('data/b'), to: path('data/c'), level: -1, items: [] },
-      { from: path('data/part-1'), to: undefined, level: 0, items: [one('data/part-1', 22), one('data/part-2', 23)] },
+      { from: undefined, to: path('data/b'), level: 1, items: [one('data/a', 20), one('data/aa', 21)], leaves: [] },
+      { from: path('data/b'), to: path('data/c'), level: -1, items: [], leaves: [] },
+      { from: path('data/part-1'), to: undefined, level: 0, items: [], leaves: [filled(8, 22), filled(8, 23)] },
     ],
     wants: [path('data/aa'), path('data/ab')],
     more: false,
     answers: true,
   },
-  { type: 'walk', id: 3, merge: false, root: filled(32, 19), ranges: [], wants: [], more: true, answers: false },
+  {
+    type: 'walk',
+    id: 5,
+    merge: false,
+    root: filled(32, 19),
+    ranges: [
+      { from: undefined, to: path('data/b'), level: 0, items: [], leaves: [filled(32, 22)] },
+      { from: path('data/b'), to: undefined, level: -1, items: [{ key: path('data/part-2'), digest: filled(32, 23) }], leaves: [] },
+    ],
+    wants: [],
+    more: true,
+    answers: false,
+  },
+  {
+    type: 'walk',
+    id: 4,
+    merge: false,
+    root: filled(32, 19),
+    ranges: [{ from: undefined, to: undefined, level: 0, items: [], leaves: [filled(16, 22), filled(16, 23)] }],
+    wants: [],
+    more: true,
+    answers: true,
+  },
   { type: 'listing', id: 5, items: [{ key: path('x'), entry: filled(9, 24) }], last: true },
   { type: 'list-pages', id: 6, hashes: [filled(32, 25), filled(32, 26)] },
   { type: 'list-pages-reply', id: 6, pages: [filled(40, 27), undefined] },
