@@ -89,6 +89,7 @@ export async function makeBody(parts: BodyParts): Promise<Body> {
 }
 
 export async function closeBody(body: Body): Promise<void> {
+  body.fetcher.mates.close();
   body.landing.close();
   body.conflicts.close();
   await body.purge.close();

@@ -2,7 +2,7 @@
 import { contentLevel, type ContentId } from '../content/content-list.ts';
 import type { Piece } from '../session/fetch-plan.ts';
 import { Swarm } from '../session/swarm.ts';
-import type { MessageOf } from '../wire/messages.ts';
+import type { Message, MessageOf } from '../wire/messages.ts';
 import type { ContentTarget } from './contents.ts';
 
 /** A content that is to be brought here. */
@@ -36,6 +36,15 @@ export interface Request {
   /** Frames that are being written. */
   writing: number;
   over: MessageOf<'fetched'> | undefined;
+}
+
+/** A peer that is connected, and what it was asked for. */
+export interface PeerAsked {
+  send(message: Message): void;
+  readonly requests: Map<number, Request>;
+  readonly pages: Map<number, { hashes: readonly Uint8Array[]; readonly resolve: (pages: readonly (Uint8Array | undefined)[]) => void }>;
+  /** When it last brought chunks, or was asked for some after it had been asked for none; monotonic. */
+  heardMs: number;
 }
 
 export function makeOrder(content: ContentId, bytes: number, target: ContentTarget, sources: Iterable<string>): Order {

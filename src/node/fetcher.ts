@@ -4,12 +4,12 @@
  *
  * Invariant: `fetch` resolves when every byte of the content is verified and written to its target (flushing is the
  * target's `finish`, done for many contents at once). Memory is bounded by the windows of the plan plus the refs of
- * `PIECES_AHEAD_BYTES` of each content under way, and what mates tell (swarm.ts).
+ * `PIECES_AHEAD_BYTES` of each content under way, and what mates tell (mates.ts).
  */
 import { equalBytes } from '../base/bytes.ts';
 import { SamerootError } from '../base/errors.ts';
 import { CHUNK_FRAME_BYTES_MAX, LIST_PAGES_PER_REQUEST_MAX, MIB, SERVE_QUEUE_MAX } from '../base/limits.ts';
-import type { Log, World } from '../base/world.ts';
+import type { Clock, Log, World } from '../base/world.ts';
 import {
   contentHash,
   contentLevel,
@@ -23,30 +23,24 @@ import { hash } from '../content/hash.ts';
 import { contentKey, FetchPlan, type Piece, type PieceChunk } from '../session/fetch-plan.ts';
 import * as keyspace from '../store/keyspace.ts';
 import type { Store } from '../store/store.ts';
-import type { ChunkFrame, ChunkRun, Message, MessageOf } from '../wire/messages.ts';
+import type { ChunkFrame, Message, MessageOf } from '../wire/messages.ts';
 import type { ChunkInFrame, ContentTarget } from './contents.ts';
-import { makeOrder, makeRequest, type Order, type Request } from './fetch-order.ts';
+import { makeOrder, makeRequest, type Order, type PeerAsked, type Request } from './fetch-order.ts';
+import { Mates } from './mates.ts';
 
 const PIECES_AHEAD_BYTES: number = 128 * MIB;
 const LIST_PAGES_ROUNDS_MAX = 64;
 /** Requests under way to one peer: below what it accepts (`SERVE_QUEUE_MAX`). */
 const REQUESTS_MAX: number = SERVE_QUEUE_MAX / 2;
-/** Contents that came last: their parts are served until they lie in the folder. */
-const FINISHED_MAX = 256;
-
-interface Peer {
-  send(message: Message): void;
-  readonly requests: Map<number, Request>;
-  readonly pages: Map<number, { hashes: readonly Uint8Array[]; readonly resolve: (pages: readonly (Uint8Array | undefined)[]) => void }>;
-}
 
 export class Fetcher {
   readonly #store: Store;
   readonly #log: Log;
+  readonly #clock: Clock;
   readonly #plan: FetchPlan;
+  readonly mates: Mates;
   readonly #orders = new Map<string, Order>();
-  readonly #peers = new Map<string, Peer>();
-  readonly #finished = new Set<string>();
+  readonly #peers = new Map<string, PeerAsked>();
   #nextId = 1;
   readonly totals = {
     ordered: 0,
@@ -59,10 +53,13 @@ export class Fetcher {
     badChunks: 0,
   };
 
-  constructor(store: Store, { log, random }: Pick<World, 'log' | 'random'>) {
+  constructor(store: Store, { log, random, clock, timers }: World) {
     this.#store = store;
     this.#log = log;
+    this.#clock = clock;
     this.#plan = new FetchPlan(random);
+    const pump = (): void => this.#pumpAll();
+    this.mates = new Mates({ plan: this.#plan, orders: this.#orders, peers: this.#peers, clock, timers, pump });
   }
 
   /** Contents under way. */
@@ -73,9 +70,10 @@ export class Fetcher {
   /** A peer that is attached already has a new connection: what was asked over the old one will not come. */
   attach(peerId: string, send: (message: Message) => void): void {
     if (this.#peers.has(peerId)) this.detach(peerId);
-    this.#peers.set(peerId, { send, requests: new Map(), pages: new Map() });
+    const peer = { send, requests: new Map(), pages: new Map(), heardMs: 0 };
+    this.#peers.set(peerId, peer);
     this.#plan.addPeer(peerId);
-    for (const { swarm } of this.#orders.values()) if (swarm !== undefined) send(swarm.everything());
+    this.mates.greet(peer);
   }
 
   detach(peerId: string): void {
@@ -148,7 +146,7 @@ export class Fetcher {
   }
 
   async #planList(order: Order): Promise<void> {
-    this.#seekMates(order);
+    this.mates.seek(order);
     await this.#fetchListPages(order);
     const { content, bytes, target } = order;
     // The size is the entry's word, the list is hashed: a target makes room by it, so they must agree.
@@ -191,7 +189,7 @@ export class Fetcher {
     for (const [index, chunk] of chunks.entries()) {
       if (here[index] === true) {
         this.#count(order, chunk.bytes);
-        order.swarm!.written({ first: firstChunk + index, count: 1 });
+        this.mates.written(order, { first: firstChunk + index, count: 1 });
         flush();
         continue;
       }
@@ -201,7 +199,7 @@ export class Fetcher {
       runBytes += chunk.bytes;
     }
     flush();
-    this.#tellMates(order);
+    this.mates.tell(order);
     this.#pumpAll();
   }
 
@@ -263,39 +261,6 @@ export class Fetcher {
     else this.#plan.add(piece, sources, mates);
   }
 
-  /** Peers that do not have the content may be about to fetch it too. */
-  #seekMates({ swarm, sources }: Order): void {
-    for (const [peerId, peer] of this.#peers) {
-      if (sources.has(peerId)) continue;
-      peer.send(swarm!.everything());
-      this.#plan.spread = true;
-    }
-  }
-
-  /** A peer tells what it has of a content; what is not on its way here does not matter. */
-  onHave(peerId: string, { content, runs }: MessageOf<'have'>): void {
-    const peer = this.#peers.get(peerId);
-    const order = this.#orders.get(contentKey(content));
-    const swarm = order?.swarm;
-    if (peer === undefined || order === undefined || swarm === undefined) return;
-    if (swarm.heard(peerId, runs)) peer.send(swarm.everything());
-    this.#plan.spread = true;
-    const told = [...order.pieces].filter((piece) => runs.some((run) => isTouched(piece, run)) && swarm.mateHas(peerId, piece));
-    this.#plan.addMate(told, peerId);
-    this.#pumpAll();
-  }
-
-  /** These chunks of a content that is on its way are written here: its part can be read. */
-  holds(content: ContentId, run: ChunkRun): boolean {
-    const id = contentKey(content);
-    return this.#orders.get(id)?.swarm?.holds(run) ?? this.#finished.has(id);
-  }
-
-  #tellMates({ swarm }: Order): void {
-    const news = swarm?.news();
-    if (news !== undefined) for (const mate of swarm!.mates) this.#peers.get(mate)?.send(news);
-  }
-
   onListPages(peerId: string, message: MessageOf<'list-pages-reply'>): void {
     const waiting = this.#peers.get(peerId)?.pages.get(message.id);
     if (waiting === undefined) return;
@@ -309,6 +274,7 @@ export class Fetcher {
     if (peer === undefined) return;
     const request = peer.requests.get(frame.id);
     if (request === undefined) throw unaskedError();
+    peer.heardMs = this.#clock.monotonicMs();
     const byOrder = new Map<Order | undefined, { piece: Piece; index: number; chunk: ChunkInFrame }[]>();
     for (const { item, chunk, offset, bytes } of frame.chunks) {
       const piece = request.pieces[item];
@@ -391,8 +357,8 @@ export class Fetcher {
     if (order === undefined || !order.pieces.delete(piece)) return;
     order.outstandingBytes -= piece.bytes;
     this.#count(order, piece.bytes);
-    order.swarm?.written({ first: piece.firstChunk, count: piece.chunks.length });
-    this.#tellMates(order);
+    this.mates.written(order, { first: piece.firstChunk, count: piece.chunks.length });
+    this.mates.tell(order);
     order.roomWanted?.();
     this.#finishIfDone(order);
   }
@@ -425,9 +391,8 @@ export class Fetcher {
     for (const piece of order.pieces) this.#plan.forget(piece);
     this.#orders.delete(contentKey(order.content));
     this.totals.done++;
-    if (this.#orders.size === 0) this.#plan.spread = false;
     if (error === undefined) {
-      if (order.swarm !== undefined) this.#noteFinished(order);
+      this.mates.finished(order);
       order.resolve();
       return;
     }
@@ -435,14 +400,6 @@ export class Fetcher {
     this.totals.orderedBytes -= order.bytes;
     this.totals.doneBytes -= order.doneBytes;
     order.reject(error);
-  }
-
-  #noteFinished({ content }: Order): void {
-    this.#finished.add(contentKey(content));
-    for (const oldest of this.#finished) {
-      if (this.#finished.size <= FINISHED_MAX) break;
-      this.#finished.delete(oldest);
-    }
   }
 
   #count(order: Order, bytes: number): void {
@@ -473,6 +430,7 @@ export class Fetcher {
       const pieces = this.#plan.take(peerId);
       if (pieces.length === 0) return;
       const id = this.#nextId++;
+      if (peer.requests.size === 0) peer.heardMs = this.#clock.monotonicMs();
       peer.requests.set(id, makeRequest(pieces));
       const items = pieces.map((piece) => ({
         content: piece.content,
@@ -491,10 +449,6 @@ function firstSingle<T>(groups: ReadonlyMap<Order | undefined, T>, order: Order)
     if (other !== undefined && other.target === order.target && contentLevel(other.content) === 0) return other;
   }
   return order;
-}
-
-function isTouched({ firstChunk, chunks }: Piece, { first, count }: ChunkRun): boolean {
-  return firstChunk < first + count && first < firstChunk + chunks.length;
 }
 
 function isListPage(page: Uint8Array | undefined, wanted: Uint8Array, level: number): boolean {

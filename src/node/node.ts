@@ -441,7 +441,7 @@ class RunningNode implements NodeApi {
       toFetcher: (link, message) => {
         const { fetcher } = this.#body!;
         if (message.type === 'fetched') fetcher.onFetched(link.nodeId!, message);
-        else if (message.type === 'have') fetcher.onHave(link.nodeId!, message);
+        else if (message.type === 'have') fetcher.mates.heard(link.nodeId!, message);
         else fetcher.onListPages(link.nodeId!, message);
       },
     };
@@ -475,7 +475,7 @@ class RunningNode implements NodeApi {
     wanted: readonly { offsetBytes: number; bytes: number }[],
   ): Promise<ReadChunks | undefined> {
     const { folder, records, fetcher } = this.#body!;
-    const isArriving = !folder.holds(content) && fetcher.holds(content, { first: firstChunk, count: wanted.length });
+    const isArriving = !folder.holds(content) && fetcher.mates.holds(content, { first: firstChunk, count: wanted.length });
     // It may have become a file of the folder since.
     const found = (isArriving ? await folder.readPart(content, wanted) : undefined) ?? (await folder.read(content, wanted));
     if (found !== undefined) return found;

@@ -178,6 +178,14 @@ export class FetchPlan {
     return tracked !== undefined && tracked.asked === peer && this.#lose(tracked, peer);
   }
 
+  /** `peer`, a mate, is too slow with the piece, and somebody else has it: true, and it waits for that one. */
+  giveUp(piece: Piece, peer: string): boolean {
+    const tracked = this.#tracked.get(piece);
+    if (tracked?.asked !== peer || !tracked.mates.has(peer) || tracked.sources.size === 1) return false;
+    this.#lose(tracked, peer);
+    return true;
+  }
+
   /** Nobody wants it any more. */
   forget(piece: Piece): void {
     this.done(piece);

@@ -6,7 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { byteKey, toHex } from '../../src/base/bytes.ts';
 import { KIB, MIB } from '../../src/base/limits.ts';
-import { silentLog } from '../../src/base/world.ts';
+import { silentLog, type Clock, type Timer, type Timers } from '../../src/base/world.ts';
 import { Fetcher } from '../../src/node/fetcher.ts';
 import { SeededRandom } from '../../src/simulation/random.ts';
 import { MemoryStore } from '../../src/store/memory-store.ts';
@@ -18,6 +18,44 @@ import { FakeTarget, makeContent, type TestContent } from './parts.ts';
 
 const CHUNK_BYTES = 64 * KIB;
 
+const TURN_MS = 10;
+
+/** Time that passes with the turns. */
+class TurnTime implements Clock, Timers {
+  #nowMs = 0;
+  readonly #due: { atMs: number; callback: () => void }[] = [];
+
+  wallMs(): number {
+    return this.#nowMs;
+  }
+
+  monotonicMs(): number {
+    return this.#nowMs;
+  }
+
+  after(afterMs: number, callback: () => void): Timer {
+    const timer = { atMs: this.#nowMs + afterMs, callback };
+    this.#due.push(timer);
+    return { cancel: () => (timer.callback = () => {}) };
+  }
+
+  every(): Timer {
+    throw new Error('not needed here');
+  }
+
+  soon(callback: () => void): void {
+    this.after(0, callback);
+  }
+
+  pass(): void {
+    this.#nowMs += TURN_MS;
+    for (const timer of this.#due.splice(0)) {
+      if (timer.atMs <= this.#nowMs) timer.callback();
+      else this.#due.push(timer);
+    }
+  }
+}
+
 /** A host of the swarm, or its source, which has everything from the start. */
 class Host {
   readonly name: string;
@@ -25,6 +63,9 @@ class Host {
   readonly target = new FakeTarget();
   readonly fetcher: Fetcher;
   readonly isSource: boolean;
+  readonly time = new TurnTime();
+  /** Answers no request any more. */
+  isSilent = false;
   /** Sends wrong bytes. */
   isEvil = false;
   servedBytes = 0;
@@ -35,7 +76,7 @@ class Host {
     this.name = name;
     this.content = content;
     this.isSource = isSource;
-    this.fetcher = new Fetcher(new MemoryStore(), { log: silentLog, random: new SeededRandom(name) });
+    this.fetcher = new Fetcher(new MemoryStore(), { log: silentLog, random: new SeededRandom(name), clock: this.time, timers: this.time });
   }
 
   /** Connects both ways. */
@@ -64,12 +105,13 @@ class Host {
   /** All messages go through, but each host answers one request a turn: that is what it can send. */
   async turn(): Promise<void> {
     for (const [other, queue] of this.#queues) for (const message of queue.splice(0)) await other.#take(this, message);
-    const request = this.#requests.shift();
+    this.time.pass();
+    const request = this.isSilent ? undefined : this.#requests.shift();
     if (request !== undefined) await this.#serve(request.from, request.message);
   }
 
   async #take(from: Host, message: Message): Promise<void> {
-    if (message.type === 'have') this.fetcher.onHave(from.name, message);
+    if (message.type === 'have') this.fetcher.mates.heard(from.name, message);
     else if (message.type === 'list-pages') {
       const pages = message.hashes.map((hash) => this.content.pages.get(byteKey(hash)));
       from.fetcher.onListPages(this.name, { type: 'list-pages-reply', id: message.id, pages });
@@ -80,7 +122,7 @@ class Host {
     const gone: number[] = [];
     for (const [item, { content, firstChunk, chunks: count }] of items.entries()) {
       expect(toHex(content)).toBe(toHex(this.content.id));
-      if (!this.isSource && !this.fetcher.holds(content, { first: firstChunk, count })) {
+      if (!this.isSource && !this.fetcher.mates.holds(content, { first: firstChunk, count })) {
         gone.push(item);
         continue;
       }
@@ -148,6 +190,20 @@ describe('hosts that fetch the same content', () => {
     await run([source, ...hosts], [lateFetch!]);
     expect(late.target.isWhole(content)).toBe(true);
     expect(early.servedBytes).toBeGreaterThan(content.bytes / 4);
+  });
+
+  it('give up one that tells what it has, and answers nothing', async () => {
+    const { source, hosts, content } = makeHosts(2);
+    const [silent, other] = hosts as [Host, Host];
+    silent.isSilent = true;
+    let later: Promise<void> | undefined;
+    await run([source, ...hosts], [silent.want(source)], () => {
+      if (silent.target.bytesWritten > content.bytes / 4) later ??= other.want(source);
+    });
+    // By now it has everything, and would be asked for it.
+    await run([source, ...hosts], [later!]);
+    expect(other.target.isWhole(content)).toBe(true);
+    expect(silent.servedBytes).toBe(0);
   });
 
   it('have it whole although one sends wrong bytes, one leaves in the middle, and one comes back', async () => {
