@@ -115,7 +115,11 @@ function frameOf(id: number, chunks: readonly { item: number; chunk: number; byt
 
 function setup(): { fetcher: Fetcher; store: MemoryStore; target: FakeTarget } {
   const store = new MemoryStore();
-  return { fetcher: new Fetcher(store, { log: silentLog, random: new SeededRandom('fetcher'), clock: realClock, timers: realTimers }), store, target: new FakeTarget() };
+  return {
+    fetcher: new Fetcher(store, { log: silentLog, random: new SeededRandom('fetcher'), clock: realClock, timers: realTimers }),
+    store,
+    target: new FakeTarget(),
+  };
 }
 
 async function codeOf(promise: Promise<unknown>): Promise<string | undefined> {
