@@ -332,6 +332,7 @@ export class Folder implements AsyncDisposable {
 
   /** Where contents from peers go. */
   readonly target: {
+    readonly servesParts: boolean;
     begin(content: ContentId, bytes: number): Promise<boolean>;
     present(
       content: ContentId,
@@ -343,6 +344,7 @@ export class Folder implements AsyncDisposable {
     copy(content: ContentId, copies: readonly CopyItem[]): Promise<readonly boolean[]>;
     localChunk(hash: Uint8Array): { readonly path: string; readonly offsetBytes: number } | undefined;
   } = {
+    servesParts: true,
     begin: async (content, bytes) => {
       const resumed = this.#staging.hasPart(content);
       await this.#staging.openPart(content, bytes);

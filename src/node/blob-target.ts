@@ -7,6 +7,7 @@ import type { Store } from '../store/store.ts';
 import type { ChunkInFrame, ContentTarget, LocalCopy } from './contents.ts';
 
 export class BlobTarget implements ContentTarget {
+  readonly servesParts = false;
   readonly #store: Store;
   readonly #chunks: ChunkStore;
 

@@ -24,6 +24,8 @@ export interface LocalCopy {
 
 /** Takes contents in. Results tell chunk by chunk what was verified and written. */
 export interface ContentTarget {
+  /** Chunks of a content that is not whole yet can be read. */
+  readonly servesParts: boolean;
   /** True: an earlier attempt may have left bytes, `present` tells which. */
   begin(content: ContentId, bytes: number): Promise<boolean>;
   present(

@@ -12,7 +12,7 @@ export interface Order {
   readonly target: ContentTarget;
   readonly sources: Set<string>;
   readonly pieces: Set<Piece>;
-  /** Of contents of several chunks. */
+  /** Of contents of several chunks that can be read before they are whole. */
   readonly swarm: Swarm | undefined;
   outstandingBytes: number;
   /** Of its bytes, those that are here: fetched, copied, or left by an earlier attempt. */
@@ -43,8 +43,6 @@ export interface PeerAsked {
   send(message: Message): void;
   readonly requests: Map<number, Request>;
   readonly pages: Map<number, { hashes: readonly Uint8Array[]; readonly resolve: (pages: readonly (Uint8Array | undefined)[]) => void }>;
-  /** When it last brought chunks, or was asked for some after it had been asked for none; monotonic. */
-  heardMs: number;
 }
 
 export function makeOrder(content: ContentId, bytes: number, target: ContentTarget, sources: Iterable<string>): Order {
@@ -54,7 +52,7 @@ export function makeOrder(content: ContentId, bytes: number, target: ContentTarg
     resolve = yes;
     reject = no;
   });
-  const swarm = contentLevel(content) === 0 ? undefined : new Swarm(content);
+  const swarm = contentLevel(content) > 0 && target.servesParts ? new Swarm(content, bytes) : undefined;
   const rest = {
     pieces: new Set<Piece>(),
     swarm,

@@ -9,7 +9,7 @@
 import { equalBytes } from '../base/bytes.ts';
 import { SamerootError } from '../base/errors.ts';
 import { CHUNK_FRAME_BYTES_MAX, LIST_PAGES_PER_REQUEST_MAX, MIB, SERVE_QUEUE_MAX } from '../base/limits.ts';
-import type { Clock, Log, World } from '../base/world.ts';
+import type { Log, World } from '../base/world.ts';
 import {
   contentHash,
   contentLevel,
@@ -36,7 +36,6 @@ const REQUESTS_MAX: number = SERVE_QUEUE_MAX / 2;
 export class Fetcher {
   readonly #store: Store;
   readonly #log: Log;
-  readonly #clock: Clock;
   readonly #plan: FetchPlan;
   readonly mates: Mates;
   readonly #orders = new Map<string, Order>();
@@ -53,13 +52,12 @@ export class Fetcher {
     badChunks: 0,
   };
 
-  constructor(store: Store, { log, random, clock, timers }: World) {
+  constructor(store: Store, { log, random, timers }: Pick<World, 'log' | 'random' | 'timers'>) {
     this.#store = store;
     this.#log = log;
-    this.#clock = clock;
     this.#plan = new FetchPlan(random);
     const pump = (): void => this.#pumpAll();
-    this.mates = new Mates({ plan: this.#plan, orders: this.#orders, peers: this.#peers, clock, timers, pump });
+    this.mates = new Mates({ plan: this.#plan, orders: this.#orders, peers: this.#peers, timers, pump });
   }
 
   /** Contents under way. */
@@ -70,7 +68,7 @@ export class Fetcher {
   /** A peer that is attached already has a new connection: what was asked over the old one will not come. */
   attach(peerId: string, send: (message: Message) => void): void {
     if (this.#peers.has(peerId)) this.detach(peerId);
-    const peer = { send, requests: new Map(), pages: new Map(), heardMs: 0 };
+    const peer = { send, requests: new Map(), pages: new Map() };
     this.#peers.set(peerId, peer);
     this.#plan.addPeer(peerId);
     this.mates.greet(peer);
@@ -274,7 +272,6 @@ export class Fetcher {
     if (peer === undefined) return;
     const request = peer.requests.get(frame.id);
     if (request === undefined) throw unaskedError();
-    peer.heardMs = this.#clock.monotonicMs();
     const byOrder = new Map<Order | undefined, { piece: Piece; index: number; chunk: ChunkInFrame }[]>();
     for (const { item, chunk, offset, bytes } of frame.chunks) {
       const piece = request.pieces[item];
@@ -329,7 +326,8 @@ export class Fetcher {
       }
       this.totals.badChunks++;
       this.#log.warn('a peer sent bytes that do not have the hash asked for', { peer: peerId });
-      this.#orders.get(contentKey(piece.content))?.swarm?.bar(peerId);
+      const unsettled = this.#orders.get(contentKey(piece.content));
+      if (unsettled !== undefined) this.mates.bar(unsettled, peerId);
       this.#pieceFailed(piece, peerId);
     }
   }
@@ -430,7 +428,6 @@ export class Fetcher {
       const pieces = this.#plan.take(peerId);
       if (pieces.length === 0) return;
       const id = this.#nextId++;
-      if (peer.requests.size === 0) peer.heardMs = this.#clock.monotonicMs();
       peer.requests.set(id, makeRequest(pieces));
       const items = pieces.map((piece) => ({
         content: piece.content,

@@ -1,19 +1,19 @@
 /**
  * The fetcher's side of swarms (session/swarm.ts): tells mates what is written here, hears what they have, answers what may
- * be read of a content that is on its way, and gives up mates that fall silent.
+ * be read of a content that is on its way, and gives up mates that are slow.
  *
- * Invariant: a mate is an offer, never a duty. What is asked of one that brings nothing for `SILENCE_MS` is asked of others;
- * bytes that come later all the same are verified and written like any.
+ * Invariant: a mate is an offer, never a duty. One that has not answered the first of its requests after four looks is asked for
+ * nothing more until it has; what it was asked for is asked of others. What comes later all the same is verified and written like any.
  */
-import type { Clock, Timer, Timers } from '../base/world.ts';
+import type { Timer, Timers } from '../base/world.ts';
 import type { ContentId } from '../content/content-list.ts';
-import { contentKey, type FetchPlan, type Piece } from '../session/fetch-plan.ts';
+import { contentKey, type FetchPlan } from '../session/fetch-plan.ts';
 import type { ChunkRun, MessageOf } from '../wire/messages.ts';
-import type { Order, PeerAsked } from './fetch-order.ts';
+import type { Order, PeerAsked, Request } from './fetch-order.ts';
 
-/** A mate on a way of less than half a megabyte a second is no help. */
-const SILENCE_MS = 2_000;
+/** A request is about a megabyte: a mate on a way of less than half of that a second is no help. */
 const LOOK_EVERY_MS = 500;
+const LOOKS_MAX = 4;
 /** Contents that came last: their parts are served until they lie in the folder. */
 const FINISHED_MAX = 256;
 
@@ -21,7 +21,6 @@ export interface MatesParts {
   readonly plan: FetchPlan;
   readonly orders: ReadonlyMap<string, Order>;
   readonly peers: ReadonlyMap<string, PeerAsked>;
-  readonly clock: Clock;
   readonly timers: Timers;
   /** Somebody may be asked for something now. */
   readonly pump: () => void;
@@ -30,6 +29,8 @@ export interface MatesParts {
 export class Mates {
   readonly #parts: MatesParts;
   readonly #finished = new Set<string>();
+  /** Whose turn it is to be answered by a peer, and how often it was seen waiting: looks, not time, for a stall of ours is no fault of the peer. */
+  readonly #waits = new Map<string, { readonly request: Request; looks: number }>();
   #look: Timer | undefined;
 
   constructor(parts: MatesParts) {
@@ -37,10 +38,12 @@ export class Mates {
   }
 
   /** A content is ordered: peers that do not have it may be about to fetch it too. */
-  seek({ swarm, sources }: Order): void {
+  seek({ content, swarm, sources }: Order): void {
+    if (swarm === undefined) return;
+    this.#finished.delete(contentKey(content));
     for (const [peerId, peer] of this.#parts.peers) {
       if (sources.has(peerId)) continue;
-      peer.send(swarm!.everything());
+      peer.send(swarm.everything());
       this.#spread();
     }
   }
@@ -56,10 +59,12 @@ export class Mates {
     const peer = peers.get(peerId);
     const order = orders.get(contentKey(content));
     const swarm = order?.swarm;
-    if (peer === undefined || order === undefined || swarm === undefined) return;
+    if (peer === undefined || order === undefined || swarm === undefined || this.#isSlow(peerId)) return;
     if (swarm.heard(peerId, runs)) peer.send(swarm.everything());
-    const told = [...order.pieces].filter((piece) => runs.some((run) => isTouched(piece, run)) && swarm.mateHas(peerId, piece));
-    plan.addMate(told, peerId);
+    plan.addMate(
+      [...order.pieces].filter((piece) => swarm.mateHas(peerId, piece)),
+      peerId,
+    );
     this.#spread();
     pump();
   }
@@ -77,7 +82,8 @@ export class Mates {
   /** Whether these chunks of a content that is on its way are written here: they may be read from its part. */
   holds(content: ContentId, run: ChunkRun): boolean {
     const id = contentKey(content);
-    return this.#parts.orders.get(id)?.swarm?.holds(run) ?? this.#finished.has(id);
+    const order = this.#parts.orders.get(id);
+    return order === undefined ? this.#finished.has(id) : order.swarm?.holds(run) === true;
   }
 
   /** All of it is written. */
@@ -90,39 +96,52 @@ export class Mates {
     }
   }
 
+  /** It has sent wrong bytes. */
+  bar({ pieces, swarm }: Order, peerId: string): void {
+    swarm?.bar(peerId);
+    this.#parts.plan.removeMate(pieces, peerId);
+  }
+
   close(): void {
     this.#look?.cancel();
+  }
+
+  #isSlow(peerId: string): boolean {
+    return (this.#waits.get(peerId)?.looks ?? 0) >= LOOKS_MAX;
   }
 
   /** Until nothing is on its way any more. */
   #spread(): void {
     const { plan, timers } = this.#parts;
     plan.spread = true;
-    this.#look ??= timers.after(LOOK_EVERY_MS, () => this.#lookAfterSilent(), { background: true });
+    this.#look ??= timers.after(LOOK_EVERY_MS, () => this.#lookAfterSlow(), { background: true });
   }
 
-  #lookAfterSilent(): void {
-    const { orders, peers, plan, clock, pump } = this.#parts;
+  #lookAfterSlow(): void {
+    const { orders, peers, plan, pump } = this.#parts;
     this.#look = undefined;
     plan.spread = orders.size > 0;
-    if (!plan.spread) return;
-    this.#spread();
-    const silentSinceMs = clock.monotonicMs() - SILENCE_MS;
-    let given = 0;
-    for (const [peerId, { requests, heardMs }] of peers) {
-      if (requests.size === 0 || heardMs > silentSinceMs) continue;
-      for (const { pieces } of requests.values()) {
-        for (const piece of pieces) {
-          if (!plan.giveUp(piece, peerId)) continue;
-          orders.get(contentKey(piece.content))?.swarm?.bar(peerId);
-          given++;
-        }
-      }
+    if (plan.spread) this.#spread();
+    for (const peerId of this.#waits.keys()) if (!peers.has(peerId)) this.#waits.delete(peerId);
+    for (const [peerId, { requests }] of peers) {
+      const request = firstUnanswered(requests);
+      const before = this.#waits.get(peerId);
+      if (request === undefined) this.#waits.delete(peerId);
+      else if (before?.request !== request) this.#waits.set(peerId, { request, looks: 0 });
+      else if (++before.looks === LOOKS_MAX) for (const order of orders.values()) this.#giveUp(order, peerId);
     }
-    if (given > 0) pump();
+    pump();
+  }
+
+  /** It may become a mate again when it has answered, and tells of more. */
+  #giveUp({ pieces, swarm }: Order, peerId: string): void {
+    swarm?.leave(peerId);
+    this.#parts.plan.removeMate(pieces, peerId);
   }
 }
 
-function isTouched({ firstChunk, chunks }: Piece, { first, count }: ChunkRun): boolean {
-  return firstChunk < first + count && first < firstChunk + chunks.length;
+/** A peer answers in the order in which it was asked. */
+function firstUnanswered(requests: ReadonlyMap<number, Request>): Request | undefined {
+  for (const request of requests.values()) if (request.over === undefined) return request;
+  return undefined;
 }

@@ -178,12 +178,12 @@ export class FetchPlan {
     return tracked !== undefined && tracked.asked === peer && this.#lose(tracked, peer);
   }
 
-  /** `peer`, a mate, is too slow with the piece, and somebody else has it: true, and it waits for that one. */
-  giveUp(piece: Piece, peer: string): boolean {
-    const tracked = this.#tracked.get(piece);
-    if (tracked?.asked !== peer || !tracked.mates.has(peer) || tracked.sources.size === 1) return false;
-    this.#lose(tracked, peer);
-    return true;
+  /** `peer` is no mate for these pieces any more; those that nobody else has stay with it. */
+  removeMate(pieces: Iterable<Piece>, peer: string): void {
+    for (const piece of pieces) {
+      const tracked = this.#tracked.get(piece);
+      if (tracked?.mates.has(peer) === true && tracked.sources.size > 1) this.#lose(tracked, peer);
+    }
   }
 
   /** Nobody wants it any more. */

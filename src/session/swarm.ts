@@ -3,12 +3,12 @@
  * Mates serve each other, so that a new content goes out from its source about once, however many hosts want it.
  *
  * Whoever begins tells its peers (`have`). A peer that is fetching the content as well is a mate from then on; it answers,
- * once, with all that it has. After that each tells its mates of every piece that it has written.
+ * with all that it has. After that each tells its mates of every piece that it has written.
  *
  * Invariants: we tell of nothing but chunks that are verified and written here. What a mate tells says whom to ask and nothing
- * more: it is bounded by `HAVE_RUNS_MAX`, and each chunk that it sends is verified as any other.
+ * more: what is remembered of it is bounded, and each chunk that it sends is verified as any other.
  */
-import { HAVE_RUNS_MAX } from '../base/limits.ts';
+import { CHUNK_BYTES_MIN, HAVE_RUNS_MAX } from '../base/limits.ts';
 import type { ContentId } from '../content/content-list.ts';
 import type { ChunkRun, MessageOf } from '../wire/messages.ts';
 import { ChunkRuns } from './chunk-runs.ts';
@@ -16,15 +16,18 @@ import type { Piece } from './fetch-plan.ts';
 
 export class Swarm {
   readonly #content: ContentId;
+  /** Of one mate. With gaps between, there are no more. */
+  readonly #runsMax: number;
   readonly #held = new ChunkRuns();
   /** Of what is held, what mates have not been told. */
   #untold = new ChunkRuns();
   readonly #mates = new Map<string, ChunkRuns>();
-  /** Sent bytes that were not what they should be. */
   readonly #barred = new Set<string>();
 
-  constructor(content: ContentId) {
+  /** `bytes`: of the whole content. */
+  constructor(content: ContentId, bytes: number) {
     this.#content = content;
+    this.#runsMax = Math.min(HAVE_RUNS_MAX, Math.ceil(bytes / CHUNK_BYTES_MIN));
   }
 
   get mates(): string[] {
@@ -54,14 +57,17 @@ export class Swarm {
     return message;
   }
 
-  /** A peer tells what it has. True: it is a new mate, and is to be told everything. */
+  /**
+   * A peer tells what it has. True: it is to be told everything, being a new mate, or one that begins anew. Of two that begin, neither
+   * has anything to tell, so this comes to an end.
+   */
   heard(peer: string, runs: readonly ChunkRun[]): boolean {
     if (this.#barred.has(peer)) return false;
     const known = this.#mates.get(peer);
     const theirs = known ?? new ChunkRuns();
     this.#mates.set(peer, theirs);
-    for (const run of runs) if (theirs.size < HAVE_RUNS_MAX) theirs.add(run);
-    return known === undefined;
+    for (const run of runs) if (theirs.size < this.#runsMax) theirs.add(run);
+    return known === undefined || (runs.length === 0 && this.#held.size > 0);
   }
 
   /** Mates that have all of a piece. */
@@ -77,7 +83,7 @@ export class Swarm {
     this.#mates.delete(peer);
   }
 
-  /** It has sent wrong bytes: no mate any more, whatever it tells. */
+  /** No mate any more, whatever it tells. */
   bar(peer: string): void {
     this.#barred.add(peer);
     this.#mates.delete(peer);

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { byteKey, equalBytes, fromByteKey, toHex } from '../../src/base/bytes.ts';
 import { SamerootError } from '../../src/base/errors.ts';
 import { CHUNK_BYTES_MAX, FETCH_WINDOW_BYTES, KIB, MIB } from '../../src/base/limits.ts';
-import { realClock, realTimers } from '../../src/app/real-world.ts';
+import { realTimers } from '../../src/app/real-world.ts';
 import { silentLog } from '../../src/base/world.ts';
 import { ContentListBuilder, contentLevel } from '../../src/content/content-list.ts';
 import { hash } from '../../src/content/hash.ts';
@@ -116,7 +116,7 @@ function frameOf(id: number, chunks: readonly { item: number; chunk: number; byt
 function setup(): { fetcher: Fetcher; store: MemoryStore; target: FakeTarget } {
   const store = new MemoryStore();
   return {
-    fetcher: new Fetcher(store, { log: silentLog, random: new SeededRandom('fetcher'), clock: realClock, timers: realTimers }),
+    fetcher: new Fetcher(store, { log: silentLog, random: new SeededRandom('fetcher'), timers: realTimers }),
     store,
     target: new FakeTarget(),
   };

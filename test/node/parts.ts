@@ -44,6 +44,7 @@ export function makeContent(seed: number, count: number, bytes: number = 12): Te
 
 /** Keeps chunks in memory, verified like a disk would. */
 export class FakeTarget implements ContentTarget {
+  readonly servesParts = true;
   /** Content (hex) -> offset -> chunk. */
   readonly parts = new Map<string, Map<number, Uint8Array>>();
   readonly log: string[] = [];

@@ -5,8 +5,8 @@ import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { byteKey, toHex } from '../../src/base/bytes.ts';
-import { KIB, MIB } from '../../src/base/limits.ts';
-import { silentLog, type Clock, type Timer, type Timers } from '../../src/base/world.ts';
+import { KIB, MIB, SWARM_WINDOW_BYTES } from '../../src/base/limits.ts';
+import { silentLog, type Timer, type Timers } from '../../src/base/world.ts';
 import { Fetcher } from '../../src/node/fetcher.ts';
 import { SeededRandom } from '../../src/simulation/random.ts';
 import { MemoryStore } from '../../src/store/memory-store.ts';
@@ -21,17 +21,9 @@ const CHUNK_BYTES = 64 * KIB;
 const TURN_MS = 10;
 
 /** Time that passes with the turns. */
-class TurnTime implements Clock, Timers {
+class TurnTime implements Timers {
   #nowMs = 0;
   readonly #due: { atMs: number; callback: () => void }[] = [];
-
-  wallMs(): number {
-    return this.#nowMs;
-  }
-
-  monotonicMs(): number {
-    return this.#nowMs;
-  }
 
   after(afterMs: number, callback: () => void): Timer {
     const timer = { atMs: this.#nowMs + afterMs, callback };
@@ -76,7 +68,7 @@ class Host {
     this.name = name;
     this.content = content;
     this.isSource = isSource;
-    this.fetcher = new Fetcher(new MemoryStore(), { log: silentLog, random: new SeededRandom(name), clock: this.time, timers: this.time });
+    this.fetcher = new Fetcher(new MemoryStore(), { log: silentLog, random: new SeededRandom(name), timers: this.time });
   }
 
   /** Connects both ways. */
@@ -139,8 +131,8 @@ class Host {
   }
 }
 
-function makeHosts(count: number): { source: Host; hosts: Host[]; content: TestContent } {
-  const content = makeContent(3, 512, CHUNK_BYTES);
+function makeHosts(count: number, chunks: number = 512): { source: Host; hosts: Host[]; content: TestContent } {
+  const content = makeContent(3, chunks, CHUNK_BYTES);
   const source = new Host('source', content, true);
   const hosts = Array.from({ length: count }, (_, index) => new Host(`host${index}`, content, false));
   for (const [index, host] of hosts.entries()) {
@@ -193,17 +185,32 @@ describe('hosts that fetch the same content', () => {
   });
 
   it('give up one that tells what it has, and answers nothing', async () => {
-    const { source, hosts, content } = makeHosts(2);
-    const [silent, other] = hosts as [Host, Host];
+    const { source, hosts, content } = makeHosts(3, 1_024);
+    const [silent, other, last] = hosts as [Host, Host, Host];
+    // More than it could be asked for before all its requests wait.
+    await run([source, silent], [silent.want(source)]);
     silent.isSilent = true;
-    let later: Promise<void> | undefined;
-    await run([source, ...hosts], [silent.want(source)], () => {
-      if (silent.target.bytesWritten > content.bytes / 4) later ??= other.want(source);
-    });
-    // By now it has everything, and would be asked for it.
-    await run([source, ...hosts], [later!]);
-    expect(other.target.isWhole(content)).toBe(true);
+    // It is still fetching, as far as it tells.
+    const wanted = [other.want(source), last.want(source)];
+    for (const host of [other, last])
+      host.fetcher.mates.heard(silent.name, { type: 'have', content: content.id, runs: [{ first: 0, count: content.chunks.length }] });
+    await run([source, ...hosts], wanted);
+    for (const host of [other, last]) expect(host.target.isWhole(content)).toBe(true);
     expect(silent.servedBytes).toBe(0);
+  });
+
+  it('ask one that sends wrong bytes for nothing more', async () => {
+    const { source, hosts, content } = makeHosts(2);
+    const [evil, other] = hosts as [Host, Host];
+    evil.isEvil = true;
+    await run([source, evil], [evil.want(source)]);
+    const wanted = other.want(source);
+    other.fetcher.mates.heard(evil.name, { type: 'have', content: content.id, runs: [{ first: 0, count: content.chunks.length }] });
+    await run([source, ...hosts], [wanted]);
+    expect(other.target.isWhole(content)).toBe(true);
+    // What was on its way when the first of them came.
+    expect(evil.servedBytes).toBeGreaterThan(0);
+    expect(evil.servedBytes).toBeLessThanOrEqual(SWARM_WINDOW_BYTES);
   });
 
   it('have it whole although one sends wrong bytes, one leaves in the middle, and one comes back', async () => {

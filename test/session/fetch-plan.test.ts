@@ -78,7 +78,7 @@ class Model {
 }
 
 type Action = {
-  readonly type: 'join' | 'leave' | 'take' | 'done' | 'failed' | 'add' | 'source' | 'mate' | 'spread';
+  readonly type: 'join' | 'leave' | 'take' | 'done' | 'failed' | 'add' | 'source' | 'mate' | 'unmate' | 'spread';
   readonly peer: number;
   readonly pick: number;
   readonly bytes: number;
@@ -100,6 +100,7 @@ const actions: fc.Arbitrary<Action[]> = fc.array(
       'add',
       'source',
       'mate',
+      'unmate',
       'spread',
     ),
     peer: fc.nat({ max: PEERS.length - 1 }),
@@ -143,6 +144,19 @@ describe('the plan of fetches', () => {
             if (model.connected.has(peer)) for (const known of model.pieces.values()) known.sources.add(peer);
           } else if (type === 'spread') {
             plan.spread = !plan.spread;
+          } else if (type === 'unmate') {
+            const some = [...model.pieces].filter((_, at) => (mask & (1 << (at % 4))) !== 0);
+            plan.removeMate(
+              some.map(([piece]) => piece),
+              peer,
+            );
+            const others = some.filter(([, { sources, mates }]) => mates.has(peer) && sources.size > 1);
+            expect(
+              model.lose(
+                others.map(([piece]) => piece),
+                peer,
+              ),
+            ).toEqual([]);
           } else if (type === 'mate') {
             const some = [...model.pieces].filter((_, at) => (mask & (1 << (at % 4))) !== 0);
             plan.addMate(
@@ -281,6 +295,18 @@ describe('the plan of fetches', () => {
     expect(taken('mate')).toEqual([0, 1, 2]);
     expect(plan.removePeer('mate')).toEqual([]);
     expect(taken('source').sort()).toEqual([0, 1, 2]);
+  });
+
+  it('asks others for what was asked of a mate that is none any more, but for what only that one has', () => {
+    const plan = planWith('source', 'mate');
+    const pieces = Array.from({ length: 4 }, () => pieceOf(MIB));
+    const taken = (peer: string): number[] => takeAll(plan, peer).map((piece) => pieces.indexOf(piece));
+    for (const piece of pieces.slice(0, 3)) plan.add(piece, ['source'], ['mate']);
+    plan.add(pieces[3]!, [], ['mate']);
+    expect(plan.take('mate').length).toBe(1);
+    plan.removeMate(pieces, 'mate');
+    expect(taken('source').sort()).toEqual([0, 1, 2]);
+    expect(taken('mate')).toEqual([3]);
   });
 
   it('takes pieces in no order while there are mates', () => {

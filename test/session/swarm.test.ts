@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { CONTENT_ID_BYTES, HAVE_RUNS_MAX } from '../../src/base/limits.ts';
+import { CONTENT_ID_BYTES, GIB, HAVE_RUNS_MAX, KIB } from '../../src/base/limits.ts';
 import type { Piece } from '../../src/session/fetch-plan.ts';
 import { Swarm } from '../../src/session/swarm.ts';
 
@@ -16,7 +16,7 @@ function have(...runs: readonly (readonly [first: number, count: number])[]): ob
 
 describe('a swarm', () => {
   it('tells a new mate everything, and its mates each piece once', () => {
-    const swarm = new Swarm(CONTENT);
+    const swarm = new Swarm(CONTENT, GIB);
     swarm.written({ first: 0, count: 4 });
     expect(swarm.news()).toBeUndefined();
     expect(swarm.heard('p', [])).toBe(true);
@@ -31,8 +31,17 @@ describe('a swarm', () => {
     expect(swarm.holds({ first: 3, count: 2 })).toBe(false);
   });
 
+  it('tells everything again to a mate that begins anew, as long as there is anything to tell', () => {
+    const swarm = new Swarm(CONTENT, GIB);
+    expect(swarm.heard('p', [])).toBe(true);
+    expect(swarm.heard('p', [])).toBe(false);
+    swarm.written({ first: 0, count: 1 });
+    expect(swarm.heard('p', [])).toBe(true);
+    expect(swarm.heard('p', [{ first: 1, count: 1 }])).toBe(false);
+  });
+
   it('knows who has all of a piece', () => {
-    const swarm = new Swarm(CONTENT);
+    const swarm = new Swarm(CONTENT, GIB);
     swarm.heard('p', [{ first: 0, count: 5 }]);
     swarm.heard('q', [{ first: 0, count: 3 }]);
     swarm.heard('q', [{ first: 3, count: 9 }]);
@@ -44,7 +53,7 @@ describe('a swarm', () => {
   });
 
   it('hears nothing more of one that sent wrong bytes', () => {
-    const swarm = new Swarm(CONTENT);
+    const swarm = new Swarm(CONTENT, GIB);
     swarm.heard('p', [{ first: 0, count: 5 }]);
     swarm.bar('p');
     expect(swarm.heard('p', [{ first: 0, count: 5 }])).toBe(false);
@@ -53,10 +62,13 @@ describe('a swarm', () => {
   });
 
   it('remembers no more runs of a mate than it may, and tells no more at once', () => {
-    const swarm = new Swarm(CONTENT);
+    const swarm = new Swarm(CONTENT, GIB);
     for (let run = 0; run < HAVE_RUNS_MAX + 10; run++) swarm.heard('p', [{ first: run * 2, count: 1 }]);
     expect(swarm.matesWith(pieceOf((HAVE_RUNS_MAX - 1) * 2, 1))).toEqual(['p']);
     expect(swarm.matesWith(pieceOf((HAVE_RUNS_MAX + 1) * 2, 1))).toEqual([]);
+    const small = new Swarm(CONTENT, 100 * KIB);
+    for (let run = 0; run < 10; run++) small.heard('p', [{ first: run * 2, count: 1 }]);
+    expect([0, 2, 4, 6, 8].map((first) => small.matesWith(pieceOf(first, 1)).length)).toEqual([1, 1, 1, 1, 0]);
     for (let run = 0; run < HAVE_RUNS_MAX + 10; run++) swarm.written({ first: run * 2, count: 1 });
     expect(swarm.everything().runs.length).toBe(HAVE_RUNS_MAX);
   });
