@@ -158,7 +158,9 @@ export function equalEntries(a: Entry, b: Entry): boolean {
     a === b ||
     (a.versions.length === b.versions.length &&
       a.context.size === b.context.size &&
+      // As many replicas, and no sequence of either is less.
       mergeContexts(a.context, b.context) === a.context &&
+      mergeContexts(b.context, a.context) === b.context &&
       a.versions.every((version, at) => {
         const other = b.versions[at]!;
         return compareDots(version.dot, other.dot) === 0 && compareTwins(version, other) === 0;

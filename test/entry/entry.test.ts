@@ -273,6 +273,8 @@ describe('merge', () => {
     const short = put(undefined, [], A, 1, 'a');
     const long: Entry = { ...short, context: new Map([...short.context, [B, 4]]) };
     expect(equalEntries(short, long) || equalEntries(long, short)).toBe(false);
+    const longer: Entry = { ...short, context: new Map([...short.context, [B, 5]]) };
+    expect(equalEntries(long, longer) || equalEntries(longer, long)).toBe(false);
     expect(contains(short, long)).toBe(false);
     expect(contains(long, short)).toBe(true);
     expect(merge(short, long).context).toEqual(long.context);
