@@ -8,16 +8,16 @@
  * Requests that wait together go to the read thread together, up to 1 MiB: a small file for each job would cost more
  * in messages between the threads than in reading.
  */
-import { toHex } from '../base/bytes.ts';
 import { CHUNK_FRAME_BYTES_MAX, FRAME_HEAD_ROOM_BYTES, KIB } from '../base/limits.ts';
 import type { Timer, Timers } from '../base/world.ts';
-import { contentHash, contentLevel, type ContentId } from '../content/content-list.ts';
+import type { ContentId } from '../content/content-list.ts';
 import type { Store } from '../store/store.ts';
 import { ContentIndex } from './content-index.ts';
 import { OWN_FOLDER } from './paths.ts';
 import { getPlaced } from './placed.ts';
 import type { ReadThread } from './disk-jobs.ts';
 import type { ReadItem } from './read-jobs.ts';
+import { stagedName } from './staging.ts';
 
 const STAGING = `${OWN_FOLDER}/tmp`;
 const ITEMS_PER_JOB_MAX = 256;
@@ -94,7 +94,7 @@ export class ContentReader {
    * is as long as its content from the start, and only who writes it knows which bytes are there.
    */
   readPart(content: ContentId, wanted: readonly WantedRange[]): Promise<ChunksRead | undefined> {
-    return this.#readRanges({ path: `${STAGING}/${toHex(content)}.part`, stat: undefined, ranges: wanted });
+    return this.#readRanges({ path: `${STAGING}/${stagedName(content)}.part`, stat: undefined, ranges: wanted });
   }
 
   async #readRanges(item: ReadItem): Promise<ChunksRead | undefined> {
@@ -110,8 +110,7 @@ export class ContentReader {
     const first = this.index.path(content);
     if (first !== undefined) yield* this.#withStat(content, first);
     for (const path of await this.index.paths(content)) if (path !== first) yield* this.#withStat(content, path);
-    const name = toHex(contentLevel(content) === 0 ? contentHash(content) : content);
-    yield { path: `${STAGING}/${name}`, stat: undefined };
+    yield { path: `${STAGING}/${stagedName(content)}`, stat: undefined };
   }
 
   *#withStat(content: ContentId, path: string): Generator<Pick<ReadItem, 'path' | 'stat'>> {

@@ -24,10 +24,10 @@ import { compareBytes, equalBytes } from '../base/bytes.ts';
 import { KIB, WALK_RANGES_MAX } from '../base/limits.ts';
 import { items, lookup, walk, type Item } from '../tree/walk.ts';
 import type { PageReader, Tree } from '../tree/page.ts';
-import type { EntryItem, MessageOf, WalkItem, WalkRange } from '../wire/messages.ts';
+import { LEAF_LEVEL, type EntryItem, type MessageOf, type WalkItem, type WalkRange } from '../wire/messages.ts';
 import { digestBytes, isFirstWalk, sameDigest } from '../wire/walk-digest.ts';
 import { segments, unlikeLeaves } from './page-lists.ts';
-import { AskedRanges, compareFrom, ENTRY_LEVEL, LEAF_LEVEL, MessageRoom, WalkWindow, type OpenRange } from './walk-bounds.ts';
+import { AskedRanges, compareFrom, ENTRY_LEVEL, MessageRoom, WalkWindow, type OpenRange } from './walk-bounds.ts';
 
 /** Levels are skipped while the deeper list is expected to stay below this: half a round trip for at most 32 KiB. */
 const SKIP_BYTES = 32 * KIB;

@@ -2,7 +2,7 @@
  * One content that this host is fetching, and its mates: peers that are fetching it too, and what each has of it so far.
  * Mates serve each other, so that a new content goes out from its source about once, however many hosts want it.
  *
- * Whoever begins tells its peers (`have`). A peer that is fetching the content as well is a mate from then on; it answers,
+ * Whoever begins tells its peers (`have`). A peer that is fetching the content as well is a mate from then on; it answers
  * with all that it has. After that each tells its mates of every piece that it has written.
  *
  * Invariants: we tell of nothing but chunks that are verified and written here. What a mate tells says whom to ask and nothing

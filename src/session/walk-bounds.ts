@@ -18,7 +18,6 @@ export interface OpenRange {
 }
 
 export const ENTRY_LEVEL = -1;
-export const LEAF_LEVEL = 0;
 /** Counts and lengths of a packed item or bound, at most. */
 const LENGTHS_BYTES = 4;
 const KEY_BYTES_GOAL: number = WALK_LIST_KEY_BYTES_MAX / 2;

@@ -34,17 +34,18 @@ import {
   WALK_LIST_KEY_BYTES_MAX,
   WALK_RANGES_MAX,
 } from '../base/limits.ts';
-import type {
-  ChunkFrame,
-  EntryItem,
-  FetchItem,
-  FramedChunk,
-  InlineChunk,
-  Message,
-  MessageOf,
-  MessageType,
-  WalkItem,
-  WalkRange,
+import {
+  LEAF_LEVEL,
+  type ChunkFrame,
+  type EntryItem,
+  type FetchItem,
+  type FramedChunk,
+  type InlineChunk,
+  type Message,
+  type MessageOf,
+  type MessageType,
+  type WalkItem,
+  type WalkRange,
 } from './messages.ts';
 import { Shape } from './shape.ts';
 import { digestBytes } from './walk-digest.ts';
@@ -56,7 +57,6 @@ const CAPABILITIES_MAX = 64;
 /** Contents may be as small as a byte. */
 const CHUNKS_PER_FRAME_MAX: number = FETCH_ITEMS_MAX * 4;
 
-const LEAF_LEVEL = 0;
 /** Flags of a packed walk range. */
 const HAS_FROM = 1;
 const HAS_TO = 2;

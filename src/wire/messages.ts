@@ -18,6 +18,9 @@ export interface InlineChunk {
   readonly bytes: Uint8Array;
 }
 
+/** Of a walk range: its pages hold entries. */
+export const LEAF_LEVEL = 0;
+
 export interface WalkItem {
   readonly key: Uint8Array;
   /** The beginning of the page's or entry's hash; walk-digest.ts says how much of it. */
