@@ -475,7 +475,7 @@ class RunningNode implements NodeApi {
     wanted: readonly { offsetBytes: number; bytes: number }[],
   ): Promise<ReadChunks | undefined> {
     const { folder, records, fetcher } = this.#body!;
-    const isArriving = !folder.holds(content) && fetcher.mates.holds(content, { first: firstChunk, count: wanted.length });
+    const isArriving = fetcher.mates.holds(content, { first: firstChunk, count: wanted.length }) && !folder.holds(content);
     // It may have become a file of the folder since.
     const found = (isArriving ? await folder.readPart(content, wanted) : undefined) ?? (await folder.read(content, wanted));
     if (found !== undefined) return found;
