@@ -5,9 +5,10 @@
  * The disk threads are started as soon as the folder is known to be fit: they take some 0.2 s to be ready, and the
  * database is opened meanwhile.
  */
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Log } from '../base/world.ts';
-import { closeDiskThreads, startDiskThreads } from '../folder/folder.ts';
+import { closeDiskThreads, startDiskThreads } from '../folder/disk-threads.ts';
 import { prepareFolder } from '../folder/prepare.ts';
 import { RealDiskAccess } from '../folder/real-disk.ts';
 import { loadIdentity } from '../net/identity.ts';
@@ -32,7 +33,7 @@ async function openGrounds({ folder, dataDir, insecure }: NodeOptions, log: Log)
   const world = realWorld(log);
   const access = new RealDiskAccess();
   prepareFolder(access.disk, world.random, folder);
-  const threads = startDiskThreads();
+  const threads = startDiskThreads(world.timers, availableParallelism());
   let store: Store | undefined;
   try {
     store = await openLevelStore(join(dataDir, 'db'));

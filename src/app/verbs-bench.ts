@@ -4,7 +4,7 @@
  */
 import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { resolve } from 'node:path';
-import { startDiskThreads } from '../folder/folder.ts';
+import { startDiskThreads } from '../folder/disk-threads.ts';
 import { RealDiskAccess } from '../folder/real-disk.ts';
 import { Control } from './bench/control.ts';
 import { firstSync } from './bench/first-sync.ts';

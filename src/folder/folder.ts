@@ -15,8 +15,7 @@ import type { Mutation, Replica } from '../replica/replica.ts';
 import type { Operation, Store } from '../store/store.ts';
 import { ShownWriter } from './as-shown.ts';
 import { ContentIndex } from './content-index.ts';
-import type { JobCaller } from './disk-jobs.ts';
-import { DiskThread } from './disk-thread.ts';
+import { closeDiskThreads, type DiskThreads } from './disk-threads.ts';
 import type { DiskAccess } from './disk.ts';
 import { readSmall } from './file-io.ts';
 import { FirstRead } from './first-read.ts';
@@ -58,17 +57,6 @@ export interface FolderOptions {
   readonly standing: Standing;
 }
 
-export type DiskThreads = readonly [read: JobCaller, write: JobCaller];
-
-/** Threads take some 0.2 s to be ready: a node starts them first and does the rest meanwhile. */
-export function startDiskThreads(): DiskThreads {
-  return [new DiskThread('read'), new DiskThread('write')];
-}
-
-export async function closeDiskThreads(threads: DiskThreads): Promise<void> {
-  await Promise.all(threads.map((thread) => thread[Symbol.asyncDispose]()));
-}
-
 export interface FolderProblem {
   readonly path: string;
   readonly code: ErrorCode;
@@ -96,7 +84,7 @@ export class Folder implements AsyncDisposable {
   static async open(options: FolderOptions): Promise<Folder> {
     const { root, replica, world, access, minFreeBytes } = options;
     openMarker(access.disk, root, replica.share.id, replica.head.tree.live === 0);
-    const writeThread = options.threads[1];
+    const writeThread = options.threads.write;
     await recordInterrupted({ root, replica, access, writeThread });
     const staging = await Staging.open(
       { root, access, writeThread, clock: world.clock, minFreeBytes },
@@ -108,7 +96,7 @@ export class Folder implements AsyncDisposable {
   private constructor(options: FolderOptions, staging: Staging) {
     const { root, replica, store, access, settleMs, rescanMs, standing } = options;
     const { clock, timers, log } = options.world;
-    const [readThread, writeThread] = options.threads;
+    const { read: readThread, write: writeThread } = options.threads;
     const gate = this.#gate;
     this.#options = options;
     this.#staging = staging;
@@ -247,7 +235,7 @@ export class Folder implements AsyncDisposable {
   /** What is at a path now, and what the folder makes of it. */
   async look(path: string): Promise<PathLook> {
     const { root, store, threads } = this.#options;
-    const { kinds, stats } = await threads[0].call('look', { root, paths: [path] });
+    const { kinds, stats } = await threads.read.call('look', { root, paths: [path] });
     const kind = WALK_KINDS[kinds[0]!];
     const stat = new StatColumns(stats).get(0);
     const placed = getPlaced(store, path);

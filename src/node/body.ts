@@ -1,7 +1,8 @@
 /** The parts of a node that exist once its share is known, put together. */
 import type { World } from '../base/world.ts';
 import type { DiskAccess } from '../folder/disk.ts';
-import { Folder, type DiskThreads } from '../folder/folder.ts';
+import type { DiskThreads } from '../folder/disk-threads.ts';
+import { Folder } from '../folder/folder.ts';
 import type { Standing } from '../folder/standing.ts';
 import type { Identity } from '../net/identity.ts';
 import { Collector } from '../replica/gc.ts';

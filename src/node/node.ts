@@ -15,7 +15,7 @@ import { SamerootError } from '../base/errors.ts';
 import { HASH_BYTES, REPLICA_ID_BYTES } from '../base/limits.ts';
 import type { Log, Timer, World } from '../base/world.ts';
 import type { DiskAccess } from '../folder/disk.ts';
-import { closeDiskThreads, type DiskThreads } from '../folder/folder.ts';
+import { closeDiskThreads, type DiskThreads } from '../folder/disk-threads.ts';
 import { Standing } from '../folder/standing.ts';
 import { isTombstone, type StableCut } from '../entry/stable-cut.ts';
 import type { Identity } from '../net/identity.ts';

@@ -18,6 +18,7 @@ import type { DiskSnapshot } from './sim-disk-snapshot.ts';
 import { simulatedIdentity } from './sim-identity.ts';
 import type { SimNetwork, SimTransport } from './sim-network.ts';
 import { SimStoreDisk, type StoreErrorCode, type StoreSnapshot } from './sim-store.ts';
+import { WorkThreads } from '../folder/work-threads.ts';
 import { SimThread } from './sim-threads.ts';
 import type { Trace } from './trace.ts';
 import { UserFiles } from './user-files.ts';
@@ -293,6 +294,8 @@ export class SimHost {
     const timers = time.timersFor(alive, { random: own.fork('timers'), earlyMsMax: 0.5, lateMsMax: 2 });
     const access = life.mount;
     const thread = (name: string): SimThread => new SimThread({ jobs: makeJobs(access.disk, clock), time, random: own.fork(name), alive });
+    const read = thread('read');
+    const work = new WorkThreads({ first: read, width: 2, start: () => thread('work'), timers });
     prepareFolder(access.disk, own.fork('probe'), SHARED_FOLDER);
     return {
       world: { clock, timers, random: own.fork('node'), log: this.#log(life) },
@@ -306,7 +309,7 @@ export class SimHost {
       identity: this.identity,
       transport: life.transport,
       access,
-      threads: [thread('read'), thread('write')],
+      threads: { read, write: thread('write'), work },
       hostName: `host-${this.index}`,
       networkAddresses: () => [this.address],
     };

@@ -11,9 +11,10 @@ import { measureHost, type MeasureOptions } from '../../src/app/bench/measure.ts
 import { Workspace } from '../../src/app/bench/workspace.ts';
 import { realClock, realRandom } from '../../src/app/real-world.ts';
 import { MIB } from '../../src/base/limits.ts';
-import { makeJobs, runJob, type JobCaller } from '../../src/folder/disk-jobs.ts';
+import { makeJobs, runJob } from '../../src/folder/disk-jobs.ts';
+import type { WorkCaller } from '../../src/folder/work-threads.ts';
 import type { Disk } from '../../src/folder/disk.ts';
-import { startDiskThreads } from '../../src/folder/folder.ts';
+import { startDiskThreads } from '../../src/folder/disk-threads.ts';
 import { RealDiskAccess, realDisk } from '../../src/folder/real-disk.ts';
 import { PROGRAM } from './program.ts';
 import { run } from './recorder.ts';
@@ -119,12 +120,19 @@ describe('bench', () => {
 describe('a run that comes to no end', () => {
   /** Threads and main thread see `disk`. */
   function measuring(disk: Disk, bytes: number | undefined, control: Control): Promise<unknown> {
-    const inPlace = (): JobCaller => {
+    const inPlace = (): WorkCaller => {
       const jobs = makeJobs(disk, realClock);
-      return { busy: 0, call: async (name, input) => runJob(jobs, name, input), [Symbol.asyncDispose]: () => Promise.resolve() };
+      return { busy: 0, width: 1, call: async (name, input) => runJob(jobs, name, input), [Symbol.asyncDispose]: () => Promise.resolve() };
     };
     const access = Object.assign(Object.create(new RealDiskAccess()) as RealDiskAccess, { disk });
-    const options: MeasureOptions = { folder, bytes, quick: true, profile: undefined, access, startThreads: () => [inPlace(), inPlace()] };
+    const options: MeasureOptions = {
+      folder,
+      bytes,
+      quick: true,
+      profile: undefined,
+      access,
+      startThreads: () => ({ read: inPlace(), write: inPlace(), work: inPlace() }),
+    };
     return measureHost(options, control);
   }
 

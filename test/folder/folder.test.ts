@@ -8,7 +8,8 @@ import { silentLog } from '../../src/base/world.ts';
 import { singleChunk } from '../../src/content/content-list.ts';
 import { hash } from '../../src/content/hash.ts';
 import { write, type Value } from '../../src/entry/entry.ts';
-import { Folder, startDiskThreads } from '../../src/folder/folder.ts';
+import { startDiskThreads } from '../../src/folder/disk-threads.ts';
+import { Folder } from '../../src/folder/folder.ts';
 import { openMarker } from '../../src/folder/marker.ts';
 import { fileKey } from '../../src/folder/paths.ts';
 import { prepareFolder } from '../../src/folder/prepare.ts';
@@ -37,7 +38,7 @@ test('what can not be shown at the start is handed on once the folder has been r
   prepareFolder(access.disk, world.random, root);
   openMarker(access.disk, root, replica.share.id, true);
   const options = { root, replica, store, world, access, settleMs: 20, rescanMs: 60_000, minFreeBytes: 0 };
-  const folder = await Folder.open({ ...options, threads: startDiskThreads(), standing: new Standing() });
+  const folder = await Folder.open({ ...options, threads: startDiskThreads(world.timers, 2), standing: new Standing() });
   const handedOn: string[][] = [];
   folder.restore = async (keys) => {
     expect(folder.scanning).toBe(true);

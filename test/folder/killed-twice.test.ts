@@ -11,7 +11,8 @@ import { ContentListBuilder, type ContentId } from '../../src/content/content-li
 import { hash } from '../../src/content/hash.ts';
 import { write, type Value } from '../../src/entry/entry.ts';
 import { view, conflictNames } from '../../src/entry/view.ts';
-import { makeJobs, runJob, type JobCaller } from '../../src/folder/disk-jobs.ts';
+import { makeJobs, runJob } from '../../src/folder/disk-jobs.ts';
+import type { WorkCaller } from '../../src/folder/work-threads.ts';
 import { Folder } from '../../src/folder/folder.ts';
 import { openMarker } from '../../src/folder/marker.ts';
 import { fileKey } from '../../src/folder/paths.ts';
@@ -119,16 +120,16 @@ class Host {
     });
     const store = new MortalStore(this.#rows, fuse);
     const access = this.#mount;
-    const thread = (): JobCaller => {
+    const thread = (): WorkCaller => {
       const jobs = makeJobs(access.disk, clock);
-      return { busy: 0, call: async (name, input) => runJob(jobs, name, input), [Symbol.asyncDispose]: async () => undefined };
+      return { busy: 0, width: 1, call: async (name, input) => runJob(jobs, name, input), [Symbol.asyncDispose]: async () => undefined };
     };
     const start = async (): Promise<void> => {
       prepareFolder(access.disk, seededRandom(3), ROOT);
       this.replica = Replica.open(store, clock);
       openMarker(access.disk, ROOT, this.replica.share.id, true);
       const world = { clock, timers: realTimers, random: seededRandom(2), log: silentLog };
-      const threads = [thread(), thread()] as const;
+      const threads = { read: thread(), write: thread(), work: thread() };
       const times = { settleMs: 20, rescanMs: 60_000, minFreeBytes: 0 };
       const standing = new Standing();
       this.folder = await Folder.open({ root: ROOT, replica: this.replica, store, world, access, threads, standing, ...times });

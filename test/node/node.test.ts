@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { SamerootError } from '../../src/base/errors.ts';
 import { silentLog, type Timers } from '../../src/base/world.ts';
 import type { DiskAccess } from '../../src/folder/disk.ts';
-import type { DiskThreads } from '../../src/folder/folder.ts';
+import type { WorkCaller } from '../../src/folder/work-threads.ts';
 import type { Listener, ListenOptions, Transport } from '../../src/net/transport.ts';
 import type { NodeOptions } from '../../src/node/node-api.ts';
 import { startNode, type Grounds } from '../../src/node/node.ts';
@@ -113,7 +113,8 @@ function makeGrounds({ portTaken = false, addresses = ['10.1.2.3', '10.1.2.4'] }
     closed.push(name);
     return Promise.resolve();
   };
-  const thread = (name: string): DiskThreads[number] => ({
+  const thread = (name: string): WorkCaller => ({
+    width: 1,
     busy: 0,
     call: () => Promise.reject(new Error('there is no disk')),
     [Symbol.asyncDispose]: close(name),
@@ -128,7 +129,7 @@ function makeGrounds({ portTaken = false, addresses = ['10.1.2.3', '10.1.2.4'] }
     identity: makeIdentity(),
     transport: new LonelyTransport(clock, portTaken),
     access: { disk: { lstat: () => undefined } } as unknown as DiskAccess,
-    threads: [thread('read'), thread('write')],
+    threads: { read: thread('read'), write: thread('write'), work: thread('work') },
     hostName: 'here',
     networkAddresses: () => addresses,
     closed,
@@ -142,7 +143,7 @@ describe('the grounds of a node', () => {
     expect([grounds.closed, grounds.transport.listening]).toEqual([[], 1]);
     await node[Symbol.asyncDispose]();
     await node[Symbol.asyncDispose]();
-    expect([grounds.closed, grounds.transport.listening]).toEqual([['read', 'write', 'store'], 0]);
+    expect([grounds.closed, grounds.transport.listening]).toEqual([['read', 'write', 'work', 'store'], 0]);
     expect(grounds.timers.pending).toBe(0);
   });
 
@@ -154,7 +155,11 @@ describe('the grounds of a node', () => {
     ] as const) {
       const grounds = makeGrounds({ portTaken });
       expect(await codeOf(startNode({ ...OPTIONS, ...options }, grounds))).toBe(code);
-      expect([grounds.closed, grounds.transport.listening, grounds.timers.pending], code).toEqual([['read', 'write', 'store'], 0, 0]);
+      expect([grounds.closed, grounds.transport.listening, grounds.timers.pending], code).toEqual([
+        ['read', 'write', 'work', 'store'],
+        0,
+        0,
+      ]);
     }
   });
 

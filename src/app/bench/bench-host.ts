@@ -11,7 +11,9 @@ import type { ContentId } from '../../content/content-list.ts';
 import { write, type Value } from '../../entry/entry.ts';
 import type { JobCaller } from '../../folder/disk-jobs.ts';
 import type { DiskAccess } from '../../folder/disk.ts';
-import { Folder, type DiskThreads } from '../../folder/folder.ts';
+import type { DiskThreads } from '../../folder/disk-threads.ts';
+import { Folder } from '../../folder/folder.ts';
+import type { WorkCaller } from '../../folder/work-threads.ts';
 import { fileKey, OWN_FOLDER } from '../../folder/paths.ts';
 import { Standing } from '../../folder/standing.ts';
 import { Replica, type Mutation } from '../../replica/replica.ts';
@@ -58,7 +60,7 @@ export class BenchHost implements AsyncDisposable {
     const store = await openLevelStore(join(own, 'db'));
     try {
       const replica = await Replica.create(store, share, world.clock, world.random);
-      const threads = [lent(ground.threads[0]), lent(ground.threads[1])] as const;
+      const threads = lent(ground.threads);
       const settings = { settleMs: 0, rescanMs: NEVER_MS, minFreeBytes: undefined, standing: new Standing() };
       const quiet = { ...world, log: silentLog };
       return new BenchHost(ground, root, replica, await Folder.open({ root, replica, store, world: quiet, access, threads, ...settings }));
@@ -158,8 +160,13 @@ function* pieces(bytes: number): Generator<{ readonly offsetBytes: number; reado
 }
 
 /** A folder closes the threads that it was given; these go on with the next one. */
-function lent(thread: JobCaller): JobCaller {
+function lent({ read, write, work }: DiskThreads): DiskThreads {
+  return { read: unclosed(read), write: unclosed(write), work: unclosed(work, work.width) };
+}
+
+function unclosed(thread: JobCaller, width = 1): WorkCaller {
   return {
+    width,
     get busy() {
       return thread.busy;
     },

@@ -2,11 +2,12 @@
  * The whole measurement, one part after the other so that none takes the processor or the disk from another: processor, disk
  * with large and small files, loopback.
  */
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { silentLog } from '../../base/world.ts';
+import { silentLog, type Timers } from '../../base/world.ts';
 import { hashImplementation } from '../../content/hash.ts';
 import type { DiskAccess } from '../../folder/disk.ts';
-import { closeDiskThreads, type DiskThreads } from '../../folder/folder.ts';
+import { closeDiskThreads, type DiskThreads } from '../../folder/disk-threads.ts';
 import { createShare } from '../../replica/share.ts';
 import { realWorld } from '../real-world.ts';
 import type { Ground } from './bench-host.ts';
@@ -34,7 +35,7 @@ export interface MeasureOptions {
   /** Where CPU profiles go. */
   readonly profile: string | undefined;
   readonly access: DiskAccess;
-  readonly startThreads: () => DiskThreads;
+  readonly startThreads: (timers: Timers, processors: number) => DiskThreads;
 }
 
 export interface Measured {
@@ -55,7 +56,7 @@ export async function measureHost(options: MeasureOptions, control: Control): Pr
   requireRoom(access.disk, folder, storageBytes(amounts.large, amounts.small));
   using workspace = Workspace.make(access.disk, world.random, folder);
   const profiler = options.profile === undefined ? undefined : await Profiler.start(options.profile);
-  const threads = options.startThreads();
+  const threads = options.startThreads(world.timers, availableParallelism());
   // What they have under way is written before the folder goes, or it would come back.
   await using _threads = { [Symbol.asyncDispose]: () => closeDiskThreads(threads) };
   await using peer = new Peer(join(workspace.path, 'peer'));
@@ -83,7 +84,7 @@ interface Parts {
 async function measureParts({ ground, peer, workspace, amounts, pace }: Parts, control: Control): Promise<Figures> {
   const below = (name: string): string => join(workspace.path, name);
   // Threads that start take the processor from what is measured first.
-  const ready = ground.threads.map((thread) => thread.call('look', { root: workspace.path, paths: [] }));
+  const ready = [ground.threads.read, ground.threads.write].map((thread) => thread.call('look', { root: workspace.path, paths: [] }));
   await control.orStop(Promise.all([...ready, peer.ready()]));
   const payload = new Payload(ground.share, ground.world.random);
   const hashRate = await measureHash(payload, PROCESSOR_MS[pace], control);

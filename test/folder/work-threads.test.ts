@@ -1,0 +1,134 @@
+import { expect, test } from 'vitest';
+import type { JobCaller, JobName } from '../../src/folder/disk-jobs.ts';
+import { WorkThreads } from '../../src/folder/work-threads.ts';
+
+/** Timers that are due when the test says so. */
+function manualTimers() {
+  const due = new Set<() => void>();
+  const after = (_ms: number, callback: () => void) => {
+    due.add(callback);
+    return { cancel: () => void due.delete(callback) };
+  };
+  const fire = () => {
+    for (const callback of due) callback();
+    due.clear();
+  };
+  return { due, fire, timers: { after, every: () => ({ cancel() {} }), soon: queueMicrotask } };
+}
+
+/** Answers each job when the test says so. */
+class FakeThread implements JobCaller {
+  readonly jobs: { name: JobName; answer: () => void; fail: (error: Error) => void }[] = [];
+  closed = false;
+
+  get busy() {
+    return this.jobs.length;
+  }
+
+  call(name: JobName): Promise<never> {
+    return new Promise((resolve, reject) => {
+      const job = {
+        name,
+        answer: () => this.#end(job, () => resolve(undefined as never)),
+        fail: (error: Error) => this.#end(job, () => reject(error)),
+      };
+      this.jobs.push(job);
+    });
+  }
+
+  #end(job: unknown, settle: () => void) {
+    this.jobs.splice(this.jobs.indexOf(job as never), 1);
+    settle();
+  }
+
+  async [Symbol.asyncDispose]() {
+    this.closed = true;
+  }
+}
+
+function threads(width: number) {
+  const first = new FakeThread();
+  const others: FakeThread[] = [];
+  const manual = manualTimers();
+  const start = () => {
+    const thread = new FakeThread();
+    others.push(thread);
+    return thread;
+  };
+  const work = new WorkThreads({ first, width, start, timers: manual.timers });
+  return { first, others, manual, work, call: () => work.call('readRules', { root: '/' }) };
+}
+
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+test('one job after the other needs no further thread', async () => {
+  const { first, others, call } = threads(4);
+  for (let round = 0; round < 3; round++) {
+    const done = call();
+    first.jobs[0]!.answer();
+    await done;
+  }
+  expect(others).toEqual([]);
+});
+
+test('another thread is started when all are busy, up to the width, and gets jobs once it has answered', async () => {
+  const { first, others, work, call } = threads(3);
+  for (let count = 0; count < 6; count++) void call();
+  expect(first.busy).toBe(6);
+  expect(others.length).toBe(2);
+  expect(work.started).toBe(1);
+  for (const thread of others) thread.jobs[0]!.answer();
+  await settled();
+  expect(work.started).toBe(3);
+  for (let count = 0; count < 4; count++) void call();
+  expect([first.busy, ...others.map(({ busy }) => busy)]).toEqual([6, 2, 2]);
+  expect(others.length).toBe(2);
+});
+
+test('threads without work end after a while, and come again', async () => {
+  const { first, others, manual, work, call } = threads(2);
+  const calls = [call(), call()];
+  others[0]!.jobs[0]!.answer();
+  await settled();
+  const third = call();
+  expect(manual.due.size).toBe(0);
+  others[0]!.jobs[0]!.answer();
+  await third;
+  expect(manual.due.size).toBe(1);
+  manual.fire();
+  await settled();
+  expect(others[0]!.closed).toBe(true);
+  expect(first.closed).toBe(false);
+  expect(work.started).toBe(1);
+  void call();
+  expect(others.length).toBe(2);
+  while (first.jobs.length > 0) first.jobs[0]!.answer();
+  await Promise.all(calls);
+});
+
+test('a thread that does not start is done without', async () => {
+  const { first, others, work, call } = threads(2);
+  const calls = [call(), call()];
+  others[0]!.jobs[0]!.fail(new Error('no more threads'));
+  await settled();
+  expect(work.started).toBe(1);
+  while (first.jobs.length > 0) first.jobs[0]!.answer();
+  await Promise.all(calls);
+});
+
+test('closing ends what was started here, also what starts just then', async () => {
+  const { first, others, work, call } = threads(3);
+  void call();
+  void call();
+  others[0]!.jobs[0]!.answer();
+  await settled();
+  void call();
+  void call();
+  await work[Symbol.asyncDispose]();
+  expect(others[0]!.closed).toBe(true);
+  expect(first.closed).toBe(false);
+  others[1]?.jobs[0]!.answer();
+  await settled();
+  expect(others.every(({ closed }) => closed)).toBe(true);
+  await expect(call()).rejects.toMatchObject({ code: 'CLOSED' });
+});
