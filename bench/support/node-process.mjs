@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { getHeapStatistics } from 'node:v8';
 import { distUrl, nowMs } from './common.mjs';
+import { slowUplink } from './slow-uplink.mjs';
 import { serveCommands } from './worker-commands.mjs';
 
 const MESSAGES_KEPT = 200;
@@ -108,9 +109,10 @@ async function putRecords({ prefix, from, count, group, valueBytes }) {
 }
 
 const commands = {
-  async load({ trace }) {
+  async load({ trace, uplink }) {
     await import(distUrl('app/open-node.js'));
     if (trace) await traceChannels();
+    if (uplink !== undefined) slowUplink(uplink);
   },
   async start(options) {
     const { openNode } = await import(distUrl('app/open-node.js'));

@@ -61,10 +61,10 @@ export class Workspace {
   }
 
   /** A process with the code loaded and no node in it yet. */
-  async spawn({ trace = false } = {}) {
+  async spawn({ trace = false, uplink } = {}) {
     const node = new NodeProcess(this.#profile);
     this.adopt(node);
-    await node.call('load', { trace });
+    await node.call('load', { trace, uplink });
     return node;
   }
 
@@ -76,8 +76,8 @@ export class Workspace {
   }
 
   /** A node on `folder`; `join` is an invite, or the address of a node that it knows already. */
-  async startNode(folder, { trace, ...options } = {}) {
-    const node = await this.spawn({ trace });
+  async startNode(folder, { trace, uplink, ...options } = {}) {
+    const node = await this.spawn({ trace, uplink });
     await node.start(folder, options);
     return node;
   }

@@ -1,6 +1,8 @@
 /**
  * One host has the data, the others have nothing and join at the same moment. In a swarm each knows of all and takes what
  * it lacks from whoever has it; in a star the others know the source alone, which then sends everything to each.
+ *
+ * With an `uplink` the source's sockets send at that pace: on one machine nothing else is like a network.
  */
 import { join } from 'node:path';
 import { MIB } from '../../support/common.mjs';
@@ -9,13 +11,16 @@ import { touchFreeMemory } from '../../support/memory.mjs';
 import { quiet } from '../../support/workspace.mjs';
 
 const FILES = 8;
+/** 1 Gbit/s. */
+const UPLINK_BYTES_PER_SECOND = 125e6;
 
 function parts({ quick }) {
   const bytes = quick ? 16 * MIB : 256 * MIB;
-  return (quick ? [2, 4] : [2, 4, 8]).flatMap((nodes) =>
+  const all = (quick ? [2, 4] : [2, 4, 8]).flatMap((nodes) =>
     // Two are both.
     (nodes === 2 ? ['pair'] : ['swarm', 'star']).map((shape) => ({ label: `${nodes} nodes, ${shape}`, nodes, shape, bytes })),
   );
+  return [...all, ...all.map((part) => ({ ...part, label: `${part.label}, uplink of 1 Gbit/s`, uplink: UPLINK_BYTES_PER_SECOND }))];
 }
 
 export const cases = [
@@ -32,7 +37,7 @@ export const cases = [
     async open({ part, space }) {
       const folder = space.makeFolder('source');
       for (let index = 0; index < FILES; index++) writeRandomFile(join(folder, `part-${index}.bin`), part.bytes / FILES, 50 + index);
-      const source = await space.startNode(folder, { insecure: true });
+      const source = await space.startNode(folder, { uplink: part.uplink, insecure: true });
       await source.scan();
       const targets = [];
       for (let index = 1; index < part.nodes; index++)
