@@ -110,6 +110,9 @@ async function putRecords({ prefix, from, count, group, valueBytes }) {
 
 const commands = {
   async load({ trace, uplink }) {
+    // As the program does, first of all. Builds to compare with may be of before.
+    const { tierUpLate } = await import(distUrl('app/tier-up.js')).catch(() => ({}));
+    tierUpLate?.();
     await import(distUrl('app/open-node.js'));
     if (trace) await traceChannels();
     if (uplink !== undefined) slowUplink(uplink);

@@ -6,6 +6,8 @@ if (major < 20 || (major === 20 && minor < 12)) {
   process.exitCode = 1;
 } else {
   // Imported here and not above: an older Node.js would fail in what they import before it came to this line.
+  const { tierUpLate } = await import('./tier-up.ts');
+  tierUpLate();
   const { runCli } = await import('./cli.ts');
   const { processTerminal } = await import('./terminal.ts');
   const context = { terminal: processTerminal(), environment: process.env, currentFolder: process.cwd() };

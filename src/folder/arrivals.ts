@@ -6,7 +6,8 @@
  * file is gone counts.
  */
 import { join } from 'node:path';
-import { diskStat, lstatExisting, lstatOrNothing, MODE_BITS, wholeMs } from './disk-stat.ts';
+import { systemCode } from '../base/errors.ts';
+import { diskStat, lstatExisting, MODE_BITS, wholeMs } from './disk-stat.ts';
 import { OPEN, type Disk, type FileStats } from './disk.ts';
 import { tryToRemove } from './file-io.ts';
 import type { Batch, Known, Touch, Wanted, WantedFile, WantedLink } from './place-batch.ts';
@@ -80,14 +81,18 @@ export class Arrivals {
     const name = want.staged ?? this.#ownName();
     const temporary = this.#inStaging(name);
     if (want.staged === undefined) this.#disk.close(this.#disk.open(temporary, OPEN.writeOnly | OPEN.create | OPEN.exclusive));
-    const stats = lstatOrNothing(this.#disk, temporary);
-    if (stats === undefined) return undefined;
-    setModeAndTime(this.#disk, temporary, stats, want.mode, want.mtimeMs);
+    try {
+      giveTime(this.#disk, temporary, want.mtimeMs);
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+    this.#disk.chmod(temporary, want.mode);
     return this.#arriving(name);
   }
 
   #inStaging(name: string): string {
-    return join(this.#batch.tmp, name);
+    return `${this.#batch.tmp}/${name}`;
   }
 
   /** A name in staging that is free. */
@@ -115,12 +120,14 @@ export function noteOfTouch({ path, row, was, mode, mtimeMs }: Touch, secondName
   return { temporary: secondName, path, row, stat, modeBefore: was.stat.mode };
 }
 
-/**
- * The time gets 2 us more: as a number of seconds it would be rounded, now down into the millisecond before, now up. The mode comes
- * last: where it is new, all is.
- */
+/** Of a file that is there. The mode comes last: where it is new, all is. */
 export function setModeAndTime(disk: Disk, path: string, stats: FileStats, mode: number, mtimeMs: number): void {
-  // As text, for a negative number would be taken for "now".
-  if (wholeMs(stats.mtimeMs) !== mtimeMs) disk.utimes(path, String(mtimeMs / 1000), String((mtimeMs + 0.002) / 1000));
+  if (wholeMs(stats.mtimeMs) !== mtimeMs) giveTime(disk, path, mtimeMs);
   if ((stats.mode & MODE_BITS) !== mode) disk.chmod(path, mode);
+}
+
+/** 2 us more: as a number of seconds it would be rounded, now down into the millisecond before, now up. */
+function giveTime(disk: Disk, path: string, mtimeMs: number): void {
+  // As text, for a negative number would be taken for "now".
+  disk.utimes(path, String(mtimeMs / 1000), String((mtimeMs + 0.002) / 1000));
 }

@@ -142,7 +142,8 @@ class Applier {
   }
 
   #absolute(path: string): string {
-    return join(this.#batch.root, path);
+    // Not `join`, which takes a path to pieces and puts it together again: ours are in order.
+    return `${this.#batch.root}/${path}`;
   }
 
   /** Runs a step on `path`; a parent without write permission gets it for the time of the batch. */
@@ -253,7 +254,7 @@ class Applier {
       if (was.kind === 'file' && now.nlink > 1 && !sameFile(now, was.stat)) return { status: 'dirty', path };
     }
     try {
-      this.#disk.rename(join(this.#batch.tmp, arriving.name), target);
+      this.#disk.rename(`${this.#batch.tmp}/${arriving.name}`, target);
     } catch (error) {
       if (was !== undefined && trashed !== undefined) this.#takeBack(path, was, trashed);
       throw error;
