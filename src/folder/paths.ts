@@ -22,17 +22,16 @@ export function pathOfKey(key: Uint8Array): string | undefined {
   return path !== undefined && pathProblem(path) === undefined ? path : undefined;
 }
 
-/** Why a path can not be replicated, if it can not. */
+/** A name that is empty, `.`, `..` or ours. At any depth: the folder of another share has its private key there. */
+const RESERVED = /(?:^|\/)(?:\.{0,2}|\.sameroot)(?:\/|$)/u;
+
+/** Why a path can not be replicated, if it can not. One expression: each path is asked several times on its way. */
 export function pathProblem(path: string): ErrorCode | undefined {
-  if (path.length === 0 || path.includes('\0')) return 'NAME_RESERVED';
-  if (path.length * 3 > KEY_BYTES_MAX - 2 && Buffer.byteLength(path) > KEY_BYTES_MAX - 2) return 'NAME_TOO_LONG';
-  const names = path.split('/');
-  for (const name of names) {
-    // At any depth: the folder of another share has its private key there.
-    if (name === '' || name === '.' || name === '..' || name === OWN_FOLDER) return 'NAME_RESERVED';
-    if (name.length > NAME_BYTES_MAX / 3 && Buffer.byteLength(name) > NAME_BYTES_MAX) return 'NAME_TOO_LONG';
-  }
-  return undefined;
+  if (RESERVED.test(path) || path.includes('\0')) return 'NAME_RESERVED';
+  // No name of so few characters is too long, in any alphabet.
+  if (path.length * 3 <= NAME_BYTES_MAX) return undefined;
+  const isTooLong = Buffer.byteLength(path) > KEY_BYTES_MAX - 2 || path.split('/').some((name) => Buffer.byteLength(name) > NAME_BYTES_MAX);
+  return isTooLong ? 'NAME_TOO_LONG' : undefined;
 }
 
 /** Bytewise order of the UTF-8 forms: the order of the tree. (JavaScript's string order differs outside the BMP.) */

@@ -245,9 +245,11 @@ export class Intake {
       if (equalBytes(content, EMPTY_CONTENT)) continue;
       fetches.push(this.#options.fetcher.fetch(content, bytes, kind === 'file' ? files : blobs, sources));
     }
-    if (fetches.length === 0) this.#land(arrival);
+    const [first] = fetches;
+    if (first === undefined) this.#land(arrival);
     else {
-      Promise.all(fetches).then(
+      // Nearly always one: `all` would make three promises of it.
+      (fetches.length === 1 ? first : Promise.all(fetches)).then(
         () => this.#land(arrival),
         (error: unknown) => this.#fail(arrival, error),
       );

@@ -35,8 +35,8 @@ export interface Piece {
 interface Tracked {
   readonly piece: Piece;
   readonly sources: Set<string>;
-  /** Those of the sources that are fetching it too. */
-  readonly mates: Set<string>;
+  /** Those of the sources that are fetching it too; `undefined` where it has had none. */
+  mates: Set<string> | undefined;
   state: 'waiting' | 'asked' | 'done';
   asked: string | undefined;
 }
@@ -90,10 +90,13 @@ export class FetchPlan {
 
   /** `sources`: peers that have it, `mates`: peers that have it and are fetching the rest; at least one of all is connected. */
   add(piece: Piece, sources: Iterable<string>, mates: Iterable<string> = []): void {
-    const tracked: Tracked = { piece, sources: new Set(), mates: new Set(), state: 'waiting', asked: undefined };
+    const tracked: Tracked = { piece, sources: new Set(), mates: undefined, state: 'waiting', asked: undefined };
     for (const peer of sources) if (this.#sources.has(peer)) tracked.sources.add(peer);
-    for (const peer of mates) if (!tracked.sources.has(peer) && this.#sources.has(peer)) tracked.mates.add(peer);
-    for (const peer of tracked.mates) tracked.sources.add(peer);
+    for (const peer of mates) {
+      if (tracked.sources.has(peer) || !this.#sources.has(peer)) continue;
+      tracked.sources.add(peer);
+      addMate(tracked, peer);
+    }
     assert(tracked.sources.size > 0, 'a piece is added while a peer that has it is connected');
     this.#tracked.set(piece, tracked);
     for (const peer of tracked.sources) this.#enqueue(tracked, peer);
@@ -115,7 +118,7 @@ export class FetchPlan {
       const tracked = this.#tracked.get(piece);
       if (tracked === undefined || tracked.sources.has(peer)) continue;
       tracked.sources.add(peer);
-      if (mate) tracked.mates.add(peer);
+      if (mate) addMate(tracked, peer);
       this.#enqueue(tracked, peer);
     }
   }
@@ -145,7 +148,7 @@ export class FetchPlan {
     if (source.small.peek(peer) !== undefined) return source.small;
     const pick = this.spread ? this.#random : undefined;
     for (let tracked = source.large.peek(peer, pick); tracked !== undefined; tracked = source.large.peek(peer, pick)) {
-      if (tracked.mates.size === 0 || tracked.mates.has(peer)) return source.large;
+      if (tracked.mates === undefined || tracked.mates.size === 0 || tracked.mates.has(peer)) return source.large;
       source.large.drop();
       source.shared.push(tracked);
     }
@@ -154,7 +157,7 @@ export class FetchPlan {
   }
 
   #isMateFree(tracked: Tracked): boolean {
-    for (const mate of tracked.mates) if (this.#hasRoom(this.#sources.get(mate)!, tracked.piece)) return true;
+    for (const mate of tracked.mates ?? []) if (this.#hasRoom(this.#sources.get(mate)!, tracked.piece)) return true;
     return false;
   }
 
@@ -182,7 +185,7 @@ export class FetchPlan {
   removeMate(pieces: Iterable<Piece>, peer: string): void {
     for (const piece of pieces) {
       const tracked = this.#tracked.get(piece);
-      if (tracked?.mates.has(peer) === true && tracked.sources.size > 1) this.#lose(tracked, peer);
+      if (tracked?.mates?.has(peer) === true && tracked.sources.size > 1) this.#lose(tracked, peer);
     }
   }
 
@@ -193,7 +196,7 @@ export class FetchPlan {
 
   #lose(tracked: Tracked, peer: string): boolean {
     tracked.sources.delete(peer);
-    tracked.mates.delete(peer);
+    tracked.mates?.delete(peer);
     if (tracked.asked === peer) {
       this.#release(tracked);
       tracked.state = 'waiting';
@@ -216,6 +219,11 @@ export class FetchPlan {
     if (source === undefined) return;
     (tracked.piece.bytes <= SMALL_BYTES ? source.small : source.large).push(tracked);
   }
+}
+
+function addMate(tracked: Tracked, peer: string): void {
+  tracked.mates ??= new Set();
+  tracked.mates.add(peer);
 }
 
 const COMPACT_LENGTH_MIN = 1_024;
