@@ -1,5 +1,6 @@
 /** One node in one process: what a second host would be. */
 import { readdirSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { getHeapStatistics } from 'node:v8';
 import { distUrl, nowMs } from './common.mjs';
 import { slowUplink } from './slow-uplink.mjs';
@@ -112,7 +113,7 @@ const commands = {
   async load({ trace, uplink }) {
     // As the program does, first of all. Builds to compare with may be of before.
     const { tierUpLate } = await import(distUrl('app/tier-up.js')).catch(() => ({}));
-    tierUpLate?.();
+    tierUpLate?.(availableParallelism());
     await import(distUrl('app/open-node.js'));
     if (trace) await traceChannels();
     if (uplink !== undefined) slowUplink(uplink);

@@ -6,8 +6,9 @@ if (major < 20 || (major === 20 && minor < 12)) {
   process.exitCode = 1;
 } else {
   // Imported here and not above: an older Node.js would fail in what they import before it came to this line.
+  const { availableParallelism } = await import('node:os');
   const { tierUpLate } = await import('./tier-up.ts');
-  tierUpLate();
+  tierUpLate(availableParallelism());
   const { runCli } = await import('./cli.ts');
   const { processTerminal } = await import('./terminal.ts');
   const context = { terminal: processTerminal(), environment: process.env, currentFolder: process.cwd() };

@@ -14,7 +14,8 @@ function isMarked(before: string): boolean {
   return /marking \S+ <JSFunction work\b.* to TURBOFAN/.test(output);
 }
 
-test('V8 compiles for speed later than it would by itself', () => {
+test('V8 compiles for speed later than it would by itself where processors are few', () => {
   expect(isMarked('')).toBe(true);
-  expect(isMarked('tierUpLate();')).toBe(false);
+  expect(isMarked('tierUpLate(2);')).toBe(false);
+  expect(isMarked('tierUpLate(4);')).toBe(true);
 });
