@@ -24,7 +24,6 @@ export const bench = {
       const startedMs = Math.min(...targets.map((target) => target.startedMs));
       await quiet([source, ...targets]);
       for (const index of [0, 1]) requireSameFolders(folder, space.makeFolder(`target-${index}`));
-      // Of the present connections: hosts that have just joined make those among them anew.
       const sent = await Promise.all([source, ...targets].map((node) => node.sentBytes()));
       figures.add('join to durable on both', 'MB/s for each', bytes / MB / ((atMs - startedMs) / 1000));
       figures.add('sent by the busiest node, by the size of the file', 'times', Math.max(...sent) / bytes, { better: 'lower' });

@@ -165,7 +165,7 @@ export class NodeProcess extends WorkerProcess {
     return insecure ? { join, insecure } : { join, token: (await this.call('invite')).token };
   }
 
-  /** Application bytes of the present connections, both directions. */
+  /** Application bytes since the start, both directions. */
   async wireBytes() {
     return (await this.call('status')).peers.reduce((sum, peer) => sum + peer.sentBytes + peer.receivedBytes, 0);
   }

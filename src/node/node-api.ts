@@ -65,6 +65,7 @@ export interface PeerStatus {
   readonly inSync: boolean;
   /** Known to be missing there: entries and bytes of our commits that it has not acknowledged. */
   readonly behind: { readonly entries: number; readonly bytes: number };
+  /** Application bytes over all connections since the start. */
   readonly sentBytes: number;
   readonly receivedBytes: number;
   readonly lastAckSeconds: number | undefined;

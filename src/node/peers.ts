@@ -26,6 +26,14 @@ interface Target {
   error: SamerootError | undefined;
 }
 
+/** Application bytes. */
+export interface Traffic {
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
+}
+
+const NO_TRAFFIC: Traffic = { sentBytes: 0, receivedBytes: 0 };
+
 export interface PeersOptions {
   readonly transport: Transport;
   readonly host: Omit<LinkHost, 'opened' | 'closed'>;
@@ -44,6 +52,8 @@ export class Peers {
   readonly #host: LinkHost;
   readonly #targets = new Map<string, Target>();
   readonly #links = new Map<string, PeerLink>();
+  /** What ended connections have moved, by node id. */
+  readonly #moved = new Map<string, Traffic>();
   /** Connections that are still greeting. */
   readonly #greeting = new Set<PeerLink>();
   /** Has left the share: nobody is dialed, and the greeting refuses all who come. */
@@ -58,6 +68,13 @@ export class Peers {
   /** Open connections by node id. */
   get links(): ReadonlyMap<string, PeerLink> {
     return this.#links;
+  }
+
+  /** Over all connections with a peer since the start. */
+  traffic(nodeId: string): Traffic {
+    const ended = this.#moved.get(nodeId) ?? NO_TRAFFIC;
+    const { sentBytes, receivedBytes } = this.#links.get(nodeId)?.channel ?? NO_TRAFFIC;
+    return { sentBytes: ended.sentBytes + sentBytes, receivedBytes: ended.receivedBytes + receivedBytes };
   }
 
   /** Why and until when a peer or an address is not connected. */
@@ -208,6 +225,7 @@ export class Peers {
     const { nodeId } = link;
     const current = nodeId !== undefined && this.#links.get(nodeId) === link;
     if (current) {
+      this.#moved.set(nodeId, this.traffic(nodeId));
       this.#links.delete(nodeId);
       this.#options.onClose(link);
     }

@@ -113,11 +113,11 @@ function peerStatuses(parts: StatusParts): PeerStatus[] {
     const link = peers.links.get(nodeId);
     const name = link?.hello?.name ?? members.get(nodeId)?.name ?? '';
     const address = members.get(nodeId)?.address || (link?.channel.remoteAddress ?? '');
-    return { name, nodeId, address, ...linkStatus(parts, link), ...troubleStatus(parts, nodeId, address, link) };
+    return { name, nodeId, address, ...linkStatus(parts, link), ...peers.traffic(nodeId), ...troubleStatus(parts, nodeId, address, link) };
   });
 }
 
-type LinkStatus = Pick<PeerStatus, 'connected' | 'root' | 'inSync' | 'behind' | 'sentBytes' | 'receivedBytes' | 'lastAckSeconds'>;
+type LinkStatus = Pick<PeerStatus, 'connected' | 'root' | 'inSync' | 'behind' | 'lastAckSeconds'>;
 
 function linkStatus({ body, clock }: StatusParts, link: PeerLink | undefined): LinkStatus {
   const session = link?.session;
@@ -127,8 +127,6 @@ function linkStatus({ body, clock }: StatusParts, link: PeerLink | undefined): L
       root: undefined,
       inSync: false,
       behind: { entries: 0, bytes: 0 },
-      sentBytes: 0,
-      receivedBytes: 0,
       lastAckSeconds: undefined,
     };
   }
@@ -137,8 +135,6 @@ function linkStatus({ body, clock }: StatusParts, link: PeerLink | undefined): L
     root: toHex(session.peerRoot),
     inSync: session.inSync,
     behind: session.inSync ? { entries: 0, bytes: 0 } : behind(body, session),
-    sentBytes: link.channel.sentBytes,
-    receivedBytes: link.channel.receivedBytes,
     lastAckSeconds: link.lastAckMs === undefined ? undefined : (clock.monotonicMs() - link.lastAckMs) / 1_000,
   };
 }

@@ -66,11 +66,12 @@ describe.skipIf(missing !== '')(`real data${missing}`, () => {
     /** Bytes that it costs to make the data of `a` those of `source`; while `a` is away, so that no half-written file is taken in. */
     const movedBy = async (source: string): Promise<number> => {
       const address = sameAddress(a);
+      const receivedBefore = receivedBytes(b);
       await cluster.stop(a);
       replace(cluster.path('a', 'data'), source);
       a = await cluster.start('a', address);
       await expectSame(a, b);
-      return receivedBytes(b);
+      return receivedBytes(b) - receivedBefore;
     };
     const moved = await movedBy(today);
     expect(filesOf(join(b.folder, 'data'))).toEqual(after);

@@ -54,6 +54,22 @@ describe('restart', () => {
     expect(log4.messages.filter((message) => message.includes('walk'))).toEqual([]);
   });
 
+  test('what was sent before a connection ended still counts after it', async () => {
+    await using cluster = new Cluster();
+    cluster.write('a', 'file', someBytes(100_000, 1));
+    const [a, b] = await cluster.pair();
+    await converged(a, b);
+    const sent = sentBytes(a);
+    expect(sent).toBeGreaterThan(100_000);
+    await cluster.stop(b);
+    await until('b is gone', () => connections(a.api.status()) === 0);
+    expect(sentBytes(a)).toBeGreaterThanOrEqual(sent);
+    const b2 = await cluster.start('b');
+    await converged(a, b2);
+    expect(sentBytes(a)).toBeGreaterThan(sent);
+    expect(sentBytes(b2)).toBeLessThan(100_000);
+  });
+
   test('both changed while apart', async () => {
     await using cluster = new Cluster();
     for (let i = 0; i < 300; i++) cluster.write('a', `f/${i}`, `file ${i}`);

@@ -58,7 +58,6 @@ export const cases = [
       const sent = await Promise.all(nodes.map((node) => node.sentBytes()));
       return {
         seconds: (atMs - startedMs) / 1000,
-        // Of the present connections: hosts that have just joined make those among them anew, so the sum would be too low.
         busiestTimes: Math.max(...sent) / part.bytes,
       };
     },
