@@ -93,6 +93,8 @@ export class Ingest implements AsyncDisposable {
   #fullDueMs: number | undefined;
   #running: Promise<void> | undefined;
   #timer: Timer | undefined;
+  /** When the timer goes off. */
+  #timerDueMs = Infinity;
   #closed = false;
   #progress: { state: 'idle' | 'scanning'; seen: number; hashed: number; hashedBytes: number } = {
     state: 'idle',
@@ -269,12 +271,19 @@ export class Ingest implements AsyncDisposable {
   /** Runs what is due, or sets the timer for what will be. */
   #wake(): void {
     if (this.#closed || this.#running !== undefined) return;
-    this.#timer?.cancel();
     const dueMs = this.#questions.length > 0 ? 0 : this.#nextDueMs();
+    const waitMs = dueMs === undefined ? 0 : dueMs - this.#nowMs();
+    // One that goes off earlier looks again: an event puts off what is due, and must not cost a timer each.
+    if (waitMs > 0 && this.#timerDueMs <= dueMs!) return;
+    this.#timer?.cancel();
+    this.#timerDueMs = Infinity;
     if (dueMs === undefined) return;
-    const waitMs = dueMs - this.#nowMs();
     if (waitMs > 0) {
-      this.#timer = this.#options.timers.after(Math.ceil(waitMs), () => this.#wake());
+      this.#timerDueMs = dueMs;
+      this.#timer = this.#options.timers.after(Math.ceil(waitMs), () => {
+        this.#timerDueMs = Infinity;
+        this.#wake();
+      });
       return;
     }
     this.#running = this.#step().finally(() => {

@@ -12,8 +12,10 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { realTimers } from '../../src/app/real-world.ts';
 import { toHex, utf8 } from '../../src/base/bytes.ts';
 import { SamerootError } from '../../src/base/errors.ts';
+import type { Timers } from '../../src/base/world.ts';
 import { contentLevel, EMPTY_CONTENT, listLeaves, singleChunk } from '../../src/content/content-list.ts';
 import { hash } from '../../src/content/hash.ts';
 import { compareStamps } from '../../src/entry/clock.ts';
@@ -46,6 +48,21 @@ describe('what is found becomes entries', () => {
     expect(empty.kind === 'file' && toHex(empty.content)).toBe(toHex(EMPTY_CONTENT));
     expect(world.placed('a/hello.txt')).toMatchObject({ owner: 'a/hello.txt', dots: [world.entry('a/hello.txt')!.versions[0]!.dot] });
     expect(world.ingest.problems.size).toBe(0);
+  });
+
+  it('waits with one timer for many paths to settle', async () => {
+    let count = 0;
+    const after: Timers['after'] = (...wanted) => {
+      count++;
+      return realTimers.after(...wanted);
+    };
+    await using world = await World.make(1, { settleMs: 500, timers: { ...realTimers, after } });
+    const paths = Array.from({ length: 1000 }, (_, index) => `file ${index}`);
+    for (const path of paths) world.write(path, path);
+    world.ingest.checkSoon(paths);
+    expect(count).toBe(1);
+    await until(() => world.live.length === paths.length);
+    expect(count).toBeLessThan(100);
   });
 
   it('writes a file whose time lies in the future like any other, so that an edit is newer', async () => {
