@@ -55,7 +55,7 @@ export function makeJobs(disk: Disk, clock: Clock): Jobs {
   // One for both: what they put into the trash must not get the same name.
   const intoTrash = new IntoTrash(disk, clock);
   const trash = new TrashJobs(disk, intoTrash);
-  const place = new PlaceJobs(disk, intoTrash);
+  const place = new PlaceJobs(disk, clock, intoTrash);
   return {
     openWalk: (input) => read.openWalk(input),
     walkSlice: (input) => read.walkSlice(input),

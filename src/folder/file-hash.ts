@@ -19,6 +19,7 @@ import { OPEN, TICK_MS_MAX, type Disk } from './disk.ts';
 import { problemCode } from './folder-walk.ts';
 import { leadsOutside } from './links.ts';
 import { sameStat, type DiskStat } from './placed.ts';
+import { readSettledLink } from './settled-link.ts';
 import { giveAway } from './transfer.ts';
 
 /** Files up to this size are read in one go, many to a job. */
@@ -67,7 +68,7 @@ export function examine(world: FileWorld, root: string, path: string, chunking: 
     if (stats === undefined) return { state: 'gone' };
     const kind = kindOf(stats);
     if (kind === 'directory') return { state: kind, stat: diskStat(stats) };
-    if (kind === 'symlink') return examineLink(world.disk, root, path, diskStat(stats));
+    if (kind === 'symlink') return examineLink(world, root, path);
     if (kind === undefined) return { state: 'problem', code: 'FILE_KIND', message: 'neither a file nor a folder nor a symlink' };
     return stats.size > WHOLE_BYTES_MAX ? { state: 'large', stat: diskStat(stats) } : hashWhole(world, `${root}/${path}`, chunking);
   } catch (error) {
@@ -75,13 +76,13 @@ export function examine(world: FileWorld, root: string, path: string, chunking: 
   }
 }
 
-function examineLink(disk: Disk, root: string, path: string, stat: DiskStat): Examined {
-  const target = disk.readlink(`${root}/${path}`);
+function examineLink(world: FileWorld, root: string, path: string): Examined {
+  const link = readSettledLink(world, `${root}/${path}`);
+  if (link === undefined) return { state: 'changing' };
+  const { stat, target } = link;
   if (leadsOutside(path, asBuffer(target).toString('latin1'))) {
     return { state: 'problem', code: 'LINK_OUTSIDE', message: `the link leads to ${asBuffer(target).toString('utf8')}` };
   }
-  const after = disk.lstat(`${root}/${path}`);
-  if (after === undefined || !sameStat(diskStat(after), stat)) return { state: 'changing' };
   return { state: 'symlink', stat, target: Uint8Array.from(target) };
 }
 

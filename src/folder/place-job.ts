@@ -11,7 +11,9 @@
  * down; changes of mode and time last.
  */
 import { join } from 'node:path';
+import { equalBytes } from '../base/bytes.ts';
 import { messageOf, SamerootError, systemCode } from '../base/errors.ts';
+import type { Clock } from '../base/world.ts';
 import { Arrivals, noteOf, noteOfTouch, setModeAndTime, type Ready } from './arrivals.ts';
 import { diskStat, kindOf, lstatExisting, lstatOrNothing, MODE_BITS, wholeMs } from './disk-stat.ts';
 import type { Disk, FileStats } from './disk.ts';
@@ -24,6 +26,7 @@ import { parentPath } from './paths.ts';
 import type { Batch, BatchResult, Check, Known, Outcome, Placement, Removal, Touch, Wanted } from './place-batch.ts';
 import { dropNotes, forgetNotes, readNotes, writeNotes, type PlaceNotes } from './place-notes.ts';
 import type { DiskStat } from './placed.ts';
+import { readSettledLink, type SettledLink } from './settled-link.ts';
 
 /** A name in staging for a file that is changed where it is. */
 interface SecondName {
@@ -36,10 +39,12 @@ interface SecondName {
 /** Public methods are jobs: see `disk-jobs.ts`. */
 export class PlaceJobs {
   readonly #disk: Disk;
+  readonly #clock: Clock;
   readonly #trash: IntoTrash;
 
-  constructor(disk: Disk, trash: IntoTrash) {
+  constructor(disk: Disk, clock: Clock, trash: IntoTrash) {
     this.#disk = disk;
+    this.#clock = clock;
     this.#trash = trash;
   }
 
@@ -48,7 +53,21 @@ export class PlaceJobs {
     if (lstatOrNothing(this.#disk, batch.tmp)?.isDirectory() !== true) {
       throw new SamerootError('FOLDER_MISSING', `${batch.root} is not there, or has lost its .sameroot`, { path: batch.root });
     }
-    return new Applier(this.#disk, this.#trash, batch).run();
+    const result = new Applier(this.#disk, this.#trash, batch).run();
+    return { ...result, placements: batch.placements.map((placement, at) => this.#settled(batch.root, placement, result.placements[at]!)) };
+  }
+
+  /** A link is looked at again when its tick is over (settled-link.ts): what is another by then is read again, as any edit. */
+  #settled(root: string, { path, want }: Placement, outcome: Outcome): Outcome {
+    if (want.kind !== 'symlink' || outcome.status !== 'done' || outcome.stat === undefined) return outcome;
+    let link: SettledLink | undefined;
+    try {
+      link = readSettledLink({ disk: this.#disk, clock: this.#clock }, `${root}/${path}`);
+    } catch {
+      // Gone or changed: it was placed all the same.
+    }
+    const isAsPlaced = link !== undefined && equalBytes(link.target, want.target);
+    return { ...outcome, stat: isAsPlaced ? link!.stat : { ...outcome.stat, ctimeMs: 0 } };
   }
 
   /** What the last batch of an earlier run has shown. To be asked before anything else is done in staging. */
