@@ -240,12 +240,13 @@ class RunningNode implements NodeApi {
     return body;
   }
 
-  #makeReturning(plan: ReturnPlan, { folder }: Body, standing: Standing): Returning {
+  #makeReturning(plan: ReturnPlan, { folder, members }: Body, standing: Standing): Returning {
     return new Returning({
       plan,
       store: this.#store,
       world: this.#world,
       links: () => this.#peers.links.values(),
+      otherMembers: () => members.list().flatMap(({ nodeId }) => (nodeId === this.#identity.nodeId ? [] : [nodeId])),
       endWithholding: () => folder.endWithholding(plan.unknown, plan.alone),
       setAside: () => standing.setAside,
       onDone: () => void this.#returned(),

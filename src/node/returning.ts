@@ -28,6 +28,11 @@ import type { NodeOptions, ReturnOptions, ReturnStatus } from './node-api.ts';
 import { hasRecovery, readRecovery, type KnownHost } from './recovery.ts';
 
 const RETURNING_ROW: Uint8Array = keyspace.metaKey('returning');
+/**
+ * So long members are waited for that are not connected. A host that comes back is connected with one or the other first, and
+ * that one may have been away itself: of what it has not heard yet it says no more than nothing.
+ */
+const ABSENT_MS_MAX = 15_000;
 
 export interface ReturnPlan extends ReturnOptions {
   /** The folder in the quarantine; the same over restarts. */
@@ -106,6 +111,8 @@ export interface ReturningParts {
   readonly store: Store;
   readonly world: World;
   readonly links: () => Iterable<Link>;
+  /** Node ids of all members but this one, as far as they are known. */
+  readonly otherMembers: () => readonly string[];
   /** Takes in, or sets aside, what is withheld. */
   readonly endWithholding: () => Promise<void>;
   readonly onDone: () => void;
@@ -116,12 +123,14 @@ export class Returning {
   readonly #parts: ReturningParts;
   /** Peers of whose roots one is contained, by node id. */
   readonly #contained = new Set<string>();
+  readonly #sinceMs: number;
   #ending: Promise<void> | undefined;
   #read = false;
   #done = false;
 
   constructor(parts: ReturningParts) {
     this.#parts = parts;
+    this.#sinceMs = parts.world.clock.monotonicMs();
   }
 
   get done(): boolean {
@@ -146,17 +155,25 @@ export class Returning {
     this.check();
   }
 
-  /** Is it over? Every peer that is connected was heard, and at least one. */
+  /** Is it over? Every peer that is connected was heard, and at least one; and the other members were waited for. */
   check(): void {
     if (this.#done || !this.#read || this.#ending !== undefined) return;
-    const { plan, links, world } = this.#parts;
-    const sources = [...links()].filter((link) => link.session !== undefined && !isLearning(link));
-    const heard = this.#contained.size > 0 && sources.every(({ nodeId }) => this.#contained.has(nodeId!));
-    if (!plan.alone && !heard) return;
+    const { plan, world } = this.#parts;
+    if (!plan.alone && !this.#isHeard()) return;
     this.#ending = this.#end()
       // Asked again at the next tick.
       .catch((error: unknown) => world.log.error('what was withheld can not be taken in', { error: messageOf(error) }))
       .finally(() => (this.#ending = undefined));
+  }
+
+  #isHeard(): boolean {
+    const { links, otherMembers, world } = this.#parts;
+    const sessions = [...links()].filter((link) => link.session !== undefined);
+    const sources = sessions.filter((link) => !isLearning(link));
+    if (this.#contained.size === 0 || !sources.every(({ nodeId }) => this.#contained.has(nodeId!))) return false;
+    if (world.clock.monotonicMs() - this.#sinceMs >= ABSENT_MS_MAX) return true;
+    const learning = new Set(sessions.filter(isLearning).map(({ nodeId }) => nodeId));
+    return otherMembers().every((nodeId) => this.#contained.has(nodeId) || learning.has(nodeId));
   }
 
   /** Resolves when nothing is being done. */

@@ -14,10 +14,12 @@ import {
   contentsOf,
   codeOf,
   Cluster,
+  connections,
   converged,
   expectSame,
   receivedBytes,
   sameAddress,
+  sleep,
   someBytes,
   until,
   type TestNode,
@@ -122,6 +124,36 @@ describe('a lost database', () => {
     cluster.write('b', 'd/kept', 'after');
     await expectSame(a, b);
     expect(text(cluster, 'a', 'd/kept')).toBe('after');
+  });
+
+  test('waits for a member that comes back a moment later, for who is there may have been away', async () => {
+    await using cluster = new Cluster();
+    let a = await cluster.start('a');
+    let b = await cluster.join('b', a);
+    let c = await cluster.join('c', a);
+    await converged(a, b, c);
+    const [atA, atB, atC] = [sameAddress(a), sameAddress(b), sameAddress(c)];
+    await cluster.stop(c);
+    cluster.write('b', 'x', 'one');
+    await until('the file is there', () => existsSync(cluster.path('a', 'x')));
+    await until('all is taken in', () => a.api.status().state === 'in-sync' && b.api.status().state === 'in-sync');
+    await cluster.stop(a);
+    cluster.write('b', 'x', 'two');
+    await b.api.scan();
+    await cluster.stop(b);
+    loseDatabase(cluster, 'a');
+    // This one knows of no file at all.
+    c = await cluster.start('c', atC);
+    a = await cluster.start('a', { ...REPAIR, ...atA });
+    await until('the two are connected', () => connections(a.api.status()) === 1 && connections(c.api.status()) === 1);
+    await sleep(1_000);
+    expect(a.api.status().returning?.done).toBe(false);
+    b = await cluster.start('b', atB);
+    await until('it has come back', () => a.api.status().returning?.done === true);
+    await expectSame(a, b, c);
+    for (const name of ['a', 'b', 'c']) expect(text(cluster, name, 'x')).toBe('two');
+    expect(a.api.status().conflicts).toBe(0);
+    expect(setAside(cluster, 'a')).toEqual(['x']);
   });
 
   test('of the founder, whose word all membership rests on', async () => {
