@@ -6,7 +6,7 @@
  * an iterator, and synchronous. It is a hint: whether that path still holds the content is what its own row says.
  * Rows of chunks are hints too: whoever copies a chunk verifies it.
  */
-import { asBuffer, ByteReader, ByteWriter, EMPTY_BYTES, utf8 } from '../base/bytes.ts';
+import { asBuffer, byteKey, ByteReader, ByteWriter, EMPTY_BYTES, utf8 } from '../base/bytes.ts';
 import { CONTENT_ID_BYTES } from '../base/limits.ts';
 import { contentLevel, listLeaves, singleChunk, type ContentId, type ListSource } from '../content/content-list.ts';
 import * as keyspace from '../store/keyspace.ts';
@@ -75,15 +75,26 @@ export class ContentIndex {
     return found;
   }
 
-  /** Where a chunk may be found on this disk; the reader verifies it. */
-  localChunk(hash: Uint8Array): ChunkPlace | undefined {
-    const whole = this.path(singleChunk(hash));
-    if (whole !== undefined) return { path: whole, offsetBytes: 0 };
-    const row = this.#store.get(keyspace.chunkPlaceKey(hash));
-    if (row === undefined) return undefined;
+  /** Where chunks may be found on this disk; the reader verifies them. Neighbours are mostly in one content: its path is looked up once. */
+  localChunks(hashes: readonly Uint8Array[]): (ChunkPlace | undefined)[] {
+    const paths = new Map<string, string | undefined>();
+    return hashes.map((hash) => {
+      const row = this.#store.get(keyspace.chunkPlaceKey(hash));
+      return (row && this.#within(row, paths)) ?? this.#whole(hash);
+    });
+  }
+
+  #within(row: Uint8Array, paths: Map<string, string | undefined>): ChunkPlace | undefined {
     const reader = new ByteReader(row);
-    const path = this.path(reader.raw(CONTENT_ID_BYTES));
-    const offsetBytes = reader.varint();
-    return path === undefined ? undefined : { path, offsetBytes };
+    const content = reader.raw(CONTENT_ID_BYTES);
+    const id = byteKey(content);
+    if (!paths.has(id)) paths.set(id, this.path(content));
+    const path = paths.get(id);
+    return path === undefined ? undefined : { path, offsetBytes: reader.varint() };
+  }
+
+  #whole(hash: Uint8Array): ChunkPlace | undefined {
+    const path = this.path(singleChunk(hash));
+    return path === undefined ? undefined : { path, offsetBytes: 0 };
   }
 }

@@ -8,13 +8,14 @@ import type { Clock } from '../base/world.ts';
 import type { Disk } from './disk.ts';
 import { IntoTrash } from './into-trash.ts';
 import { errorOf, failureOf, type JobFailure } from './job-failure.ts';
+import { PartJobs } from './part-jobs.ts';
 import { PlaceJobs } from './place-job.ts';
 import { ReadJobs } from './read-jobs.ts';
 import { StageJobs } from './stage-jobs.ts';
 import { takeTransfer } from './transfer.ts';
 import { TrashJobs } from './trash-jobs.ts';
 
-type Methods = ReadJobs & StageJobs & TrashJobs & PlaceJobs;
+type Methods = ReadJobs & PartJobs & StageJobs & TrashJobs & PlaceJobs;
 
 /** By name. Each is synchronous, and takes and returns what can be sent to another thread. */
 export type Jobs = { readonly [K in keyof Methods]: Methods[K] };
@@ -37,6 +38,13 @@ export interface ReadThread {
   call<K extends keyof ReadJobs>(name: K, input: JobInput<K>, transfer?: readonly ArrayBuffer[]): Promise<JobOutput<K>>;
 }
 
+/** The work threads as those see them who hash: these jobs leave nothing behind in their thread. */
+export interface HashThreads {
+  /** See `WorkCaller`. */
+  readonly width: number;
+  call<K extends 'examineAll' | 'largeStat' | 'largeRun'>(name: K, input: JobInput<K>): Promise<JobOutput<K>>;
+}
+
 export interface JobRequest {
   readonly id: number;
   readonly name: JobName;
@@ -51,6 +59,7 @@ export interface JobReply {
 
 export function makeJobs(disk: Disk, clock: Clock): Jobs {
   const read = new ReadJobs(disk, clock);
+  const parts = new PartJobs(disk, clock);
   const stage = new StageJobs(disk, clock);
   // One for both: what they put into the trash must not get the same name.
   const intoTrash = new IntoTrash(disk, clock);
@@ -65,17 +74,18 @@ export function makeJobs(disk: Disk, clock: Clock): Jobs {
     checkMarker: (input) => read.checkMarker(input),
     readRules: (input) => read.readRules(input),
     examineAll: (input) => read.examineAll(input),
-    openLarge: (input) => read.openLarge(input),
-    largeSlice: (input) => read.largeSlice(input),
-    closeLarge: (input) => read.closeLarge(input),
+    largeStat: (input) => read.largeStat(input),
+    largeRun: (input) => read.largeRun(input),
     readFiles: (input) => read.readFiles(input),
+    checkPart: (input) => parts.checkPart(input),
+    copyIntoPart: (input) => parts.copyIntoPart(input),
     stageList: (input) => stage.stageList(input),
     stageVerify: (input) => stage.stageVerify(input),
     stageWhole: (input) => stage.stageWhole(input),
     stageOpenPart: (input) => stage.stageOpenPart(input),
-    stageCheckPart: (input) => stage.stageCheckPart(input),
     stagePart: (input) => stage.stagePart(input),
-    stageCopy: (input) => stage.stageCopy(input),
+    stageCopyWhole: (input) => stage.stageCopyWhole(input),
+    stageWritten: (input) => stage.stageWritten(input),
     stageFinish: (input) => stage.stageFinish(input),
     stageDuplicate: (input) => stage.stageDuplicate(input),
     stageDiscard: (input) => stage.stageDiscard(input),

@@ -5,13 +5,16 @@
  * later change of the file shows in its stat. The second half needs care: file systems stamp times with the kernel's
  * tick (4 ms here), so a file that was written just now could be written again without a trace. Its reader waits
  * until the clock has moved on.
+ *
+ * A large file is read in runs of chunks by several threads. They share no open file, but a stat: once it is settled,
+ * each run is read from what has that stat, before it and after it, which is the same file without a change between.
  */
 import { asBuffer } from '../base/bytes.ts';
 import { messageOf, SamerootError, systemCode, type ErrorCode } from '../base/errors.ts';
-import { CHUNK_BYTES_MAX, MIB } from '../base/limits.ts';
+import { MIB } from '../base/limits.ts';
 import type { Clock } from '../base/world.ts';
 import { makeChunkMemory, type ChunkMemory } from '../content/chunk-memory.ts';
-import type { ChunkerParameters, Gear } from '../content/chunker.ts';
+import { cutRun, RUN_MEMORY_BYTES, type Chunking, type ChunkRun, type RunRequest } from '../content/chunk-run.ts';
 import { ContentListBuilder, type ContentId } from '../content/content-list.ts';
 import { hash } from '../content/hash.ts';
 import { diskStat, kindOf } from './disk-stat.ts';
@@ -24,17 +27,9 @@ import { giveAway } from './transfer.ts';
 
 /** Files up to this size are read in one go, many to a job. */
 export const WHOLE_BYTES_MAX: number = 4 * MIB;
-/** Larger ones so much at a time: few calls, and hashed before other cores' work has pushed it out of the cache. */
-const PIECE_BYTES: number = 2 * MIB;
-/** For a whole file, or a piece behind what was left of the one before: less than the largest chunk. */
-const MEMORY_BYTES: number = Math.max(WHOLE_BYTES_MAX, PIECE_BYTES + CHUNK_BYTES_MAX);
+const MEMORY_BYTES: number = Math.max(WHOLE_BYTES_MAX, RUN_MEMORY_BYTES);
 /** Never blocks on a pipe that took the file's place, never follows a link. */
 const OPEN_FLAGS: number = OPEN.readOnly | OPEN.noFollow | OPEN.nonBlocking;
-
-export interface Chunking {
-  readonly gear: Gear;
-  readonly parameters: ChunkerParameters;
-}
 
 export interface ListPage {
   readonly hash: Uint8Array;
@@ -47,13 +42,20 @@ export interface FileWorld {
   readonly clock: Clock;
 }
 
-/** What was found at a path. `large`: a file for `LargeHash`. */
+/** Why a path was not read. */
+export type Unread =
+  { readonly state: 'gone' | 'changing' } | { readonly state: 'problem'; readonly code: ErrorCode; readonly message: string };
+
+/** What was found at a path. `large`: a file to be read in runs. */
 export type Examined =
   | { readonly state: 'file'; readonly stat: DiskStat; readonly content: ContentId; readonly pages: readonly ListPage[] }
-  | { readonly state: 'large' | 'directory'; readonly stat: DiskStat }
+  | { readonly state: 'large'; readonly stat: DiskStat }
+  | { readonly state: 'directory'; readonly stat: DiskStat }
   | { readonly state: 'symlink'; readonly stat: DiskStat; readonly target: Uint8Array }
-  | { readonly state: 'gone' | 'changing' }
-  | { readonly state: 'problem'; readonly code: ErrorCode; readonly message: string };
+  | Unread;
+
+export type LargeStat = { readonly state: 'settled'; readonly stat: DiskStat } | Unread;
+export type LargeRun = { readonly state: 'read'; readonly run: ChunkRun } | Unread;
 
 let memory: ChunkMemory | undefined;
 
@@ -104,60 +106,38 @@ function hashWhole(world: FileWorld, file: string, chunking: Chunking): Examined
   }
 }
 
-/** A file that is too large for one job: hashed in slices, the state is kept here between them. */
-export class LargeHash {
-  readonly stat: DiskStat;
-  readonly #disk: Disk;
-  readonly #handle: number;
-  readonly #chunking: Chunking;
-  #pages: ListPage[] = [];
-  readonly #builder: ContentListBuilder = listBuilder({ push: (page) => this.#pages.push(page) });
-  #position = 0;
-  /** Bytes read and not yet part of a chunk: less than the largest chunk. */
-  #rest: Uint8Array = new Uint8Array(0);
-
-  private constructor(disk: Disk, handle: number, stat: DiskStat, chunking: Chunking) {
-    this.#disk = disk;
-    this.#handle = handle;
-    this.stat = stat;
-    this.#chunking = chunking;
-  }
-
-  /** `undefined` if the file is just being changed. */
-  static open(world: FileWorld, root: string, path: string, chunking: Chunking): LargeHash | undefined {
-    const { disk } = world;
-    const handle = disk.open(`${root}/${path}`, OPEN_FLAGS);
+/** The stat of a file that is at rest: that of all its runs. */
+export function largeStat(world: FileWorld, root: string, path: string): LargeStat {
+  return withFile(world.disk, `${root}/${path}`, (handle) => {
     const stat = settledStat(world, handle);
-    if (stat !== undefined) return new LargeHash(disk, handle, stat, chunking);
-    disk.close(handle);
-    return undefined;
-  }
+    return stat === undefined ? { state: 'changing' } : { state: 'settled', stat };
+  });
+}
 
-  /** Hashes some `maxBytes` more. `changing`: give it up; `content` once it is finished. */
-  slice(maxBytes: number): { readonly pages: readonly ListPage[]; readonly changing: boolean; readonly content: ContentId | undefined } {
-    const memory = sharedMemory();
-    const buffer = memory.bytes;
-    buffer.set(this.#rest);
-    let length = this.#rest.length;
-    const goal = Math.min(this.stat.bytes, this.#position + maxBytes);
-    while (this.#position < goal) {
-      const wanted = length + Math.min(PIECE_BYTES, goal - this.#position);
-      const end = fill(this.#disk, this.#handle, buffer, length, wanted, this.#position);
-      this.#position += end - length;
-      if (end < wanted) return { pages: [], changing: true, content: undefined };
-      const cut = cutAll(memory, end, this.#position === this.stat.bytes, this.#chunking, this.#builder);
-      buffer.copyWithin(0, cut, end);
-      length = end - cut;
+/** The chunks of a part of a file that has this stat, which must be settled. */
+export function largeRun(disk: Disk, file: string, stat: DiskStat, chunking: Chunking, request: RunRequest): LargeRun {
+  return withFile(disk, file, (handle) => {
+    if (!unchanged(disk, handle, stat)) return { state: 'changing' };
+    const run = cutRun(sharedMemory(), (target, from, to, offset) => fill(disk, handle, target, from, to, offset), chunking, request);
+    if (run === undefined || !unchanged(disk, handle, stat)) return { state: 'changing' };
+    giveAway(run.sizes.buffer);
+    giveAway(run.hashes.buffer);
+    return { state: 'read', run };
+  });
+}
+
+/** Errors of the system concern this file and are its state; others are thrown. */
+function withFile<T>(disk: Disk, file: string, work: (handle: number) => T): T | Unread {
+  try {
+    const handle = disk.open(file, OPEN_FLAGS);
+    try {
+      return work(handle);
+    } finally {
+      disk.close(handle);
     }
-    this.#rest = Uint8Array.from(buffer.subarray(0, length));
-    const content = this.#position === this.stat.bytes ? Uint8Array.from(this.#builder.finish().id) : undefined;
-    const pages = this.#pages;
-    this.#pages = [];
-    return { pages, changing: !unchanged(this.#disk, this.#handle, this.stat), content };
-  }
-
-  close(): void {
-    this.#disk.close(this.#handle);
+  } catch (error) {
+    if (error instanceof SamerootError || systemCode(error) === undefined) throw error;
+    return failed(error);
   }
 }
 
@@ -206,7 +186,7 @@ function unchanged(disk: Disk, handle: number, stat: DiskStat): boolean {
   return sameStat(diskStat(disk.fstat(handle)), stat);
 }
 
-function failed(error: unknown): Examined {
+function failed(error: unknown): Unread {
   const system = systemCode(error);
   if (system === 'ENOENT' || system === 'ENOTDIR') return { state: 'gone' };
   // The path became a link or a pipe between stat and open.

@@ -1,28 +1,35 @@
 /**
- * Turns paths that differ from the table into values: many small files to a job, large ones in slices.
+ * Turns paths that differ from the table into values: many small files to a job, several jobs to a large file, and as
+ * many jobs under way as keep all work threads busy.
+ *
+ * Invariant: which outcomes there are, and in which order, depends on the findings and the disk alone, not on which
+ * thread was faster.
  *
  * Memory does not grow with the size of a file: the list pages and chunk rows of a large one are written ahead, in
  * batches of some 4 MiB. Pages are named by their hash and chunk rows are hints, so rows of a file that is never
  * committed do no harm; a durable commit makes all earlier writes durable with it.
  */
 import { byteKey } from '../base/bytes.ts';
-import { messageOf, SamerootError, systemCode, type ErrorCode } from '../base/errors.ts';
-import { MIB, MTIME_MS_MAX } from '../base/limits.ts';
-import type { ContentId } from '../content/content-list.ts';
+import type { ErrorCode } from '../base/errors.ts';
+import { HASH_BYTES, MIB, MTIME_MS_MAX } from '../base/limits.ts';
+import type { ChunkRun, Chunking } from '../content/chunk-run.ts';
+import { ContentListBuilder, type ContentId } from '../content/content-list.ts';
 import type { FoundValue } from '../entry/entry.ts';
 import * as keyspace from '../store/keyspace.ts';
 import type { Operation, Store } from '../store/store.ts';
 import { chunkPlaceRows } from './content-index.ts';
 import { wholeMs } from './disk-stat.ts';
-import { WHOLE_BYTES_MAX, type Chunking, type Examined, type ListPage } from './file-hash.ts';
-import { problemCode } from './folder-walk.ts';
+import type { HashThreads } from './disk-jobs.ts';
+import { WHOLE_BYTES_MAX, type Examined, type ListPage, type Unread } from './file-hash.ts';
+import { readLargeFile } from './large-file.ts';
 import type { DiskStat } from './placed.ts';
-import type { ReadThread } from './disk-jobs.ts';
-import type { LargeSlice } from './read-jobs.ts';
 import type { Finding } from './scan.ts';
+import { Slots } from './slots.ts';
 
-const FILES_PER_JOB = 500;
-const BYTES_PER_JOB: number = 64 * MIB;
+/** Some 5 ms of work, so that what an ordinary pass finds is enough for all threads; a job as such costs 0.1 ms. */
+const FILES_PER_JOB = 128;
+/** Some 25 ms of work: what a peer wants to read from the first thread waits for two such jobs at most. */
+const BYTES_PER_JOB: number = 32 * MIB;
 const AHEAD_BYTES_GOAL: number = 4 * MIB;
 /** Of a chunk row with its key, about. */
 const CHUNK_ROW_BYTES = 64;
@@ -45,7 +52,7 @@ export type Outcome =
 export interface FileHasherOptions {
   readonly root: string;
   readonly store: Store;
-  readonly thread: ReadThread;
+  readonly threads: HashThreads;
   readonly chunking: Chunking;
   readonly onHashed: (files: number, bytes: number) => void;
 }
@@ -62,87 +69,91 @@ export class FileHasher {
     this.#options = options;
   }
 
-  /** Of findings that are on the disk. The next job runs while these outcomes are worked on. */
+  /** Of findings that are on the disk. Further jobs run while these outcomes are worked on. */
   async *examine(findings: readonly Finding[]): AsyncGenerator<readonly Outcome[]> {
-    const large = findings.filter(isLarge);
-    let running: { group: readonly Finding[]; results: Promise<Examined[]> } | undefined;
-    for (const group of [...jobGroups(findings.filter((finding) => !isLarge(finding))), undefined]) {
-      const done = running;
-      running = group === undefined ? undefined : { group, results: this.#examine(group) };
-      running?.results.catch(() => undefined);
-      if (done === undefined) continue;
-      const results = await done.results;
-      for (const [index, finding] of done.group.entries()) if (results[index]!.state === 'large') large.push(finding);
-      yield done.group.flatMap((finding, index) => this.#outcome(finding, results[index]!));
+    const { width } = this.#options.threads;
+    const slots = new Slots(width + 1);
+    const running: Promise<readonly Outcome[]>[] = [];
+    try {
+      for (const work of this.#works(findings, slots)) {
+        const outcomes = work();
+        outcomes.catch(() => undefined); // Each is waited for in its turn.
+        running.push(outcomes);
+        if (running.length > width) yield await running.shift()!;
+      }
+      while (running.length > 0) yield await running.shift()!;
+    } finally {
+      // If it was left early: nothing goes on behind the back of whoever comes next.
+      slots.close();
+      await Promise.allSettled(running);
     }
-    for (const finding of large) yield [await this.#large(finding)];
   }
 
-  #examine(group: readonly Finding[]): Promise<Examined[]> {
-    const { root, thread, chunking } = this.#options;
-    return thread.call('examineAll', { root, paths: group.map(({ path }) => path), chunking });
+  *#works(findings: readonly Finding[], slots: Slots): Generator<() => Promise<readonly Outcome[]>> {
+    for (const group of jobGroups(findings.filter((finding) => !isLarge(finding)))) yield () => this.#group(group, slots);
+    for (const finding of findings) if (isLarge(finding)) yield async () => [await this.#large(finding, slots)];
   }
 
-  /** None for a file that has grown so large that it is read in slices. */
-  #outcome(finding: Finding, found: Examined): Outcome[] {
+  async #group(group: readonly Finding[], slots: Slots): Promise<readonly Outcome[]> {
+    const { root, threads, chunking } = this.#options;
+    const results = await threads.call('examineAll', { root, paths: group.map(({ path }) => path), chunking });
+    const outcomes: Outcome[] = [];
+    for (const [index, finding] of group.entries()) {
+      const found = results[index]!;
+      // It has grown since it was found.
+      outcomes.push(found.state === 'large' ? await this.#large(finding, slots) : this.#outcome(finding, found));
+    }
+    return outcomes;
+  }
+
+  #outcome(finding: Finding, found: Exclude<Examined, { readonly state: 'large' }>): Outcome {
     switch (found.state) {
-      case 'large':
-        return [];
-      case 'gone':
-      case 'changing':
-        return [{ state: found.state, finding }];
-      case 'problem':
-        return [{ state: 'problem', finding, code: found.code, message: found.message }];
       case 'directory':
-        return [{ state: 'found', finding, stat: found.stat, value: { kind: 'directory', mode: found.stat.mode }, rows: [] }];
+        return { state: 'found', finding, stat: found.stat, value: { kind: 'directory', mode: found.stat.mode }, rows: [] };
       case 'symlink':
-        return [{ state: 'found', finding, stat: found.stat, value: { kind: 'symlink', target: found.target }, rows: [] }];
+        return { state: 'found', finding, stat: found.stat, value: { kind: 'symlink', target: found.target }, rows: [] };
       case 'file': {
         this.#options.onHashed(1, found.stat.bytes);
         const pages = new Map(found.pages.map(({ hash, page }) => [byteKey(hash), page]));
         const chunks = chunkPlaceRows((hash) => pages.get(byteKey(hash)), found.content);
-        return [
-          {
-            state: 'found',
-            finding,
-            stat: found.stat,
-            value: fileValue(found.stat, found.content),
-            rows: [...pageRows(found.pages), ...chunks],
-          },
-        ];
+        const rows = [...found.pages.map(pageRow), ...chunks];
+        return { state: 'found', finding, stat: found.stat, value: fileValue(found.stat, found.content), rows };
       }
+      default:
+        return unreadOutcome(finding, found);
     }
   }
 
-  async #large(finding: Finding): Promise<Outcome> {
-    const { root, store, thread, chunking, onHashed } = this.#options;
-    try {
-      const handle = await thread.call('openLarge', { root, path: finding.path, chunking });
-      if (handle === undefined) return { state: 'changing', finding };
-      const ahead = new AheadRows(store);
-      try {
-        let slice: LargeSlice;
-        do {
-          slice = await thread.call('largeSlice', { handle, maxBytes: BYTES_PER_JOB });
-          if (slice.changing) return { state: 'changing', finding };
-          onHashed(slice.content === undefined ? 0 : 1, Math.min(BYTES_PER_JOB, slice.stat.bytes));
-          for (const row of pageRows(slice.pages)) if (ahead.add(row, row.value.length)) await ahead.write();
-        } while (slice.content === undefined);
-        await ahead.write();
-        const chunks = chunkPlaceRows((hash) => store.get(keyspace.listPageKey(hash)), slice.content);
-        for (const row of chunks) if (ahead.add(row, CHUNK_ROW_BYTES)) await ahead.write();
-        return { state: 'found', finding, stat: slice.stat, value: fileValue(slice.stat, slice.content), rows: ahead.rest };
-      } finally {
-        await thread.call('closeLarge', { handle });
+  async #large(finding: Finding, slots: Slots): Promise<Outcome> {
+    const { root, store, threads, chunking, onHashed } = this.#options;
+    const ahead = new AheadRows(store);
+    const builder = new ContentListBuilder((hash, page) => ahead.add(pageRow({ hash, page }), page.length));
+    const onChunks = async (chunks: ChunkRun): Promise<void> => {
+      let bytes = 0;
+      for (const [index, size] of chunks.sizes.entries()) {
+        builder.add({ hash: chunks.hashes.subarray(index * HASH_BYTES, (index + 1) * HASH_BYTES), bytes: size });
+        bytes += size;
       }
-    } catch (error) {
-      const system = systemCode(error);
-      if (system === 'ENOENT' || system === 'ENOTDIR') return { state: 'gone', finding };
-      // Our own errors are of the store or the thread: they concern everything, not this path.
-      if (error instanceof SamerootError || system === undefined) throw error;
-      return { state: 'problem', finding, code: problemCode(system), message: messageOf(error) };
+      onHashed(0, bytes);
+      if (ahead.isDue) await ahead.write();
+    };
+    const read = await readLargeFile({ root, path: finding.path, chunking, threads, slots, runBytes: BYTES_PER_JOB, onChunks });
+    if (read.state !== 'read') return unreadOutcome(finding, read);
+    const content = builder.finish().id;
+    onHashed(1, 0);
+    await ahead.write();
+    for (const row of chunkPlaceRows((hash) => store.get(keyspace.listPageKey(hash)), content)) {
+      ahead.add(row, CHUNK_ROW_BYTES);
+      if (ahead.isDue) await ahead.write();
     }
+    return { state: 'found', finding, stat: read.stat, value: fileValue(read.stat, content), rows: ahead.rest };
   }
+}
+
+function unreadOutcome(finding: Finding, unread: Unread): Outcome {
+  return unread.state === 'problem'
+    ? { state: 'problem', finding, code: unread.code, message: unread.message }
+    : { state: unread.state, finding };
 }
 
 /** Rows on their way to the store, written whenever some 4 MiB have come together. */
@@ -159,11 +170,14 @@ class AheadRows {
     return this.#rows;
   }
 
-  /** It is time to write. Not awaited here: that would cost each row a turn of the event loop's queue. */
-  add(row: Operation, bytes: number): boolean {
+  /** It is time to write. Asked, not awaited with each row: that would cost a turn of the event loop's queue. */
+  get isDue(): boolean {
+    return this.#bytes >= AHEAD_BYTES_GOAL;
+  }
+
+  add(row: Operation, bytes: number): void {
     this.#rows.push(row);
     this.#bytes += bytes;
-    return this.#bytes >= AHEAD_BYTES_GOAL;
   }
 
   async write(): Promise<void> {
@@ -174,8 +188,8 @@ class AheadRows {
   }
 }
 
-function pageRows(pages: readonly ListPage[]): (Operation & { readonly type: 'put' })[] {
-  return pages.map(({ hash, page }) => ({ type: 'put', key: keyspace.listPageKey(hash), value: page }));
+function pageRow({ hash, page }: ListPage): Operation {
+  return { type: 'put', key: keyspace.listPageKey(hash), value: page };
 }
 
 function isLarge({ found }: Finding): boolean {

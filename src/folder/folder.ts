@@ -26,13 +26,14 @@ import { Ingest } from './ingest.ts';
 import { recordInterrupted } from './interrupted.ts';
 import { openMarker } from './marker.ts';
 import { Materialiser, type Projection } from './materialise.ts';
+import type { ChunkInPart, CopyItem } from './part-copies.ts';
 import type { PathLook } from './path-look.ts';
 import { getPlaced, isAsPlaced } from './placed.ts';
 import { ContentReader, type WantedRange } from './serve.ts';
 import { Withheld } from './set-aside.ts';
 import type { Standing } from './standing.ts';
 import { StatColumns } from './stat-columns.ts';
-import { Staging, type CopyItem, type PartItem } from './staging.ts';
+import { Staging, type PartItem } from './staging.ts';
 import { TrashIndex } from './trash-index.ts';
 import { TrashRestore, type RestoreRequest, type RestoreResult, type TrashedFile } from './trash-restore.ts';
 import { Trash } from './trash.ts';
@@ -84,10 +85,10 @@ export class Folder implements AsyncDisposable {
   static async open(options: FolderOptions): Promise<Folder> {
     const { root, replica, world, access, minFreeBytes } = options;
     openMarker(access.disk, root, replica.share.id, replica.head.tree.live === 0);
-    const writeThread = options.threads.write;
+    const { write: writeThread, work } = options.threads;
     await recordInterrupted({ root, replica, access, writeThread });
     const staging = await Staging.open(
-      { root, access, writeThread, clock: world.clock, minFreeBytes },
+      { root, access, writeThread, work, clock: world.clock, minFreeBytes },
       await Materialiser.wantedContents(replica),
     );
     return new Folder(options, staging);
@@ -96,13 +97,13 @@ export class Folder implements AsyncDisposable {
   private constructor(options: FolderOptions, staging: Staging) {
     const { root, replica, store, access, settleMs, rescanMs, standing } = options;
     const { clock, timers, log } = options.world;
-    const { read: readThread, write: writeThread } = options.threads;
+    const { read: readThread, write: writeThread, work } = options.threads;
     const gate = this.#gate;
     this.#options = options;
     this.#staging = staging;
     this.#index = new ContentIndex(store);
     this.#trash = new Trash({ root, store, access, writeThread, clock, log, maxBytes: undefined });
-    this.#trashIndex = new TrashIndex({ root, replica, trash: this.#trash, gate, thread: readThread, timers, log });
+    this.#trashIndex = new TrashIndex({ root, replica, trash: this.#trash, gate, thread: readThread, work, timers, log });
     this.#materialiser = new Materialiser({
       root,
       replica,
@@ -121,6 +122,7 @@ export class Folder implements AsyncDisposable {
       replica,
       access,
       thread: readThread,
+      work,
       gate,
       clock,
       timers,
@@ -322,15 +324,11 @@ export class Folder implements AsyncDisposable {
   readonly target: {
     readonly servesParts: boolean;
     begin(content: ContentId, bytes: number): Promise<boolean>;
-    present(
-      content: ContentId,
-      offsetBytes: number,
-      chunks: readonly { readonly hash: Uint8Array; readonly bytes: number }[],
-    ): Promise<readonly boolean[]>;
+    present(content: ContentId, chunks: readonly ChunkInPart[]): Promise<readonly boolean[]>;
     write(content: ContentId, frame: Uint8Array, chunks: readonly PartItem[]): Promise<readonly boolean[]>;
     writeWhole(frame: Uint8Array, chunks: readonly PartItem[]): Promise<readonly boolean[]>;
     copy(content: ContentId, copies: readonly CopyItem[]): Promise<readonly boolean[]>;
-    localChunk(hash: Uint8Array): { readonly path: string; readonly offsetBytes: number } | undefined;
+    localChunks(hashes: readonly Uint8Array[]): readonly ({ readonly path: string; readonly offsetBytes: number } | undefined)[];
   } = {
     servesParts: true,
     begin: async (content, bytes) => {
@@ -338,11 +336,11 @@ export class Folder implements AsyncDisposable {
       await this.#staging.openPart(content, bytes);
       return resumed;
     },
-    present: (content, offsetBytes, chunks) => this.#staging.checkPart(content, offsetBytes, chunks),
+    present: (content, chunks) => this.#staging.checkPart(content, chunks),
     write: (content, frame, chunks) => this.#staging.writePart(content, frame, chunks),
     writeWhole: (frame, chunks) => this.#staging.writeWhole(frame, chunks),
     copy: (content, copies) => (contentLevel(content) === 0 ? this.#staging.copyWhole(copies) : this.#staging.copyPart(content, copies)),
-    localChunk: (chunkHash) => this.#index.localChunk(chunkHash),
+    localChunks: (hashes) => this.#index.localChunks(hashes),
   };
 
   /** Makes staged contents durable; what is held in the folder already is so. */

@@ -21,7 +21,7 @@ import { IngestCommitter, type Gate } from './ingest-commit.ts';
 import { IngestPass, type PassResult } from './ingest-pass.ts';
 import { pathProblem } from './paths.ts';
 import { Problems, type ProblemState } from './problems.ts';
-import type { ReadThread } from './disk-jobs.ts';
+import type { HashThreads, ReadThread } from './disk-jobs.ts';
 import { disjointPaths, Scanner, type Finding } from './scan.ts';
 import type { Standing } from './standing.ts';
 import { SettleQueue } from './settle-queue.ts';
@@ -42,6 +42,8 @@ export interface IngestOptions {
   readonly replica: Replica;
   readonly access: DiskAccess;
   readonly thread: ReadThread;
+  /** They hash. */
+  readonly work: HashThreads;
   readonly gate: Gate;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -111,6 +113,10 @@ export class Ingest implements AsyncDisposable {
     const thread: ReadThread = {
       call: (name, input) => (this.#closed ? Promise.reject(closing()) : options.thread.call(name, input)),
     };
+    const threads: HashThreads = {
+      width: options.work.width,
+      call: (name, input) => (this.#closed ? Promise.reject(closing()) : options.work.call(name, input)),
+    };
     this.#thread = thread;
     this.#problems = new Problems(() => clock.wallMs());
     this.#queue = new SettleQueue(options.settleMs);
@@ -119,7 +125,7 @@ export class Ingest implements AsyncDisposable {
     this.#hasher = new FileHasher({
       root,
       store,
-      thread,
+      threads,
       chunking: { gear: makeGear(share.id), parameters: share.chunker },
       onHashed: (files, bytes) => {
         this.#progress.hashed += files;

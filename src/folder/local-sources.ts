@@ -5,6 +5,8 @@
  */
 import { byteKey, toHex } from '../base/bytes.ts';
 import { SamerootError } from '../base/errors.ts';
+import { MIB } from '../base/limits.ts';
+import { workAhead } from '../base/work-ahead.ts';
 import type { Log } from '../base/world.ts';
 import { contentHash, contentLevel, listLeaves, type ContentId } from '../content/content-list.ts';
 import type { Replica } from '../replica/replica.ts';
@@ -12,8 +14,9 @@ import * as keyspace from '../store/keyspace.ts';
 import { ContentIndex } from './content-index.ts';
 import type { JobCaller } from './disk-jobs.ts';
 import { TRASH_FOLDER } from './into-trash.ts';
+import type { CopyItem } from './part-copies.ts';
 import { OWN_FOLDER } from './paths.ts';
-import { stagedName, type CopyItem, type Staging } from './staging.ts';
+import { stagedName, type Staging } from './staging.ts';
 import type { Trash } from './trash.ts';
 
 export interface LocalSourcesOptions {
@@ -35,8 +38,10 @@ interface Search extends WantedContent {
 }
 
 const SMALL_PER_JOB = 512;
-/** At most 512 x 256 KiB a job; a page of the list is a natural slice. */
-const REFS_PER_JOB = 256;
+/** Some are copied while others are flushed. */
+const LARGE_TOGETHER = 8;
+/** Of one content, in pages of its list: enough for all work threads. */
+const COPIES_AHEAD_BYTES: number = 64 * MIB;
 
 export class LocalSources {
   readonly #options: LocalSourcesOptions;
@@ -74,9 +79,9 @@ export class LocalSources {
     for (const content of await this.#fromTrash(left())) obtained.add(byteKey(content));
     const small = left().filter(({ content }) => contentLevel(content) === 0);
     for (const content of await this.#copySmall(small)) obtained.add(byteKey(content));
-    for (const search of left()) {
-      if (contentLevel(search.content) > 0 && (await this.#copyLarge(search))) obtained.add(byteKey(search.content));
-    }
+    const large = left().filter(({ content }) => contentLevel(content) > 0);
+    const copies = workAhead(large, { weigh: () => 1, weightMax: LARGE_TOGETHER, work: (search) => this.#copyLarge(search) });
+    for await (const content of copies) if (content !== undefined) obtained.add(byteKey(content));
   }
 
   async #fromTrash(searches: readonly Search[]): Promise<ContentId[]> {
@@ -129,40 +134,41 @@ export class LocalSources {
     return copied;
   }
 
-  async #copyLarge({ content, bytes, paths }: Search): Promise<boolean> {
+  /** The content, if a file has all of it. */
+  async #copyLarge({ content, bytes, paths }: Search): Promise<ContentId | undefined> {
     const { staging, log } = this.#options;
     for (const path of paths) {
       try {
         await staging.openPart(content, bytes);
         if (!(await this.#copyChunks(content, path))) continue;
         await staging.finish([content]);
-        return true;
+        return content;
       } catch (error) {
         if (!(error instanceof SamerootError) || error.code !== 'CONTENT_MISSING') throw error;
         log.warn('content list is incomplete', { content: toHex(content) });
-        return false;
+        return undefined;
       }
     }
-    return false;
+    return undefined;
   }
 
   async #copyChunks(content: ContentId, path: string): Promise<boolean> {
     const { staging, replica } = this.#options;
     const source = (hash: Uint8Array): Uint8Array | undefined => replica.store.get(keyspace.listPageKey(hash));
-    for (const { offsetBytes, refs } of listLeaves(source, content)) {
-      let offset = offsetBytes;
-      const items: CopyItem[] = refs.map(({ hash, bytes }) => ({
-        path,
-        sourceOffset: offset,
-        hash,
-        bytes,
-        fileOffset: (offset += bytes) - bytes,
-      }));
-      for (let from = 0; from < items.length; from += REFS_PER_JOB) {
-        const copied = await staging.copyPart(content, items.slice(from, from + REFS_PER_JOB));
-        if (copied.includes(false)) return false;
-      }
-    }
+    const copies = workAhead(listLeaves(source, content), {
+      weigh: ({ refs }) => refs.reduce((sum, { bytes }) => sum + bytes, 0),
+      weightMax: COPIES_AHEAD_BYTES,
+      work: ({ offsetBytes, refs }) => {
+        let at = offsetBytes;
+        const items: CopyItem[] = [];
+        for (const { hash, bytes } of refs) {
+          items.push({ path, sourceOffset: at, hash, bytes, fileOffset: at });
+          at += bytes;
+        }
+        return staging.copyPart(content, items);
+      },
+    });
+    for await (const copied of copies) if (copied.includes(false)) return false;
     return true;
   }
 }

@@ -1,14 +1,14 @@
 /**
- * The jobs of the read thread: list, look, hash, and read for peers. Walks and large files go on over several jobs;
- * their state stays here under a number, until they end or are closed.
+ * The jobs of the read thread: list, look, hash, and read for peers. Walks go on over several jobs; their state stays
+ * here under a number, until they end or are closed. Hashing keeps nothing, so that any thread can do it.
  */
 import { messageOf, SamerootError, systemCode } from '../base/errors.ts';
 import { FRAME_HEAD_ROOM_BYTES } from '../base/limits.ts';
 import type { Clock } from '../base/world.ts';
-import type { ContentId } from '../content/content-list.ts';
+import type { Chunking, RunRequest } from '../content/chunk-run.ts';
 import { diskStat, kindOf } from './disk-stat.ts';
 import type { Disk } from './disk.ts';
-import { examine, LargeHash, readRanges, type Chunking, type Examined, type FileWorld, type ListPage } from './file-hash.ts';
+import { examine, largeRun, largeStat, readRanges, type Examined, type FileWorld, type LargeRun, type LargeStat } from './file-hash.ts';
 import { FolderWalk, problemCode, WALK_KINDS, type PathProblem, type WalkSlice } from './folder-walk.ts';
 import { IgnoreRules, NO_RULES, readRules } from './ignore.ts';
 import { checkMarker } from './marker.ts';
@@ -27,13 +27,6 @@ export interface Looked {
   readonly problems: readonly PathProblem[];
 }
 
-export interface LargeSlice {
-  readonly pages: readonly ListPage[];
-  readonly changing: boolean;
-  readonly content: ContentId | undefined;
-  readonly stat: DiskStat;
-}
-
 export interface ReadItem {
   /** Below the root; the first that holds the expected bytes counts. */
   readonly path: string;
@@ -47,7 +40,6 @@ export class ReadJobs {
   readonly #disk: Disk;
   readonly #world: FileWorld;
   readonly #walks = new Map<number, FolderWalk>();
-  readonly #larges = new Map<number, LargeHash>();
   #nextHandle = 1;
   #lastRules = NO_RULES;
 
@@ -132,24 +124,13 @@ export class ReadJobs {
     return input.paths.map((path) => examine(this.#world, input.root, path, input.chunking));
   }
 
-  /** `undefined` if the file is being changed. */
-  openLarge(input: { root: string; path: string; chunking: Chunking }): number | undefined {
-    const large = LargeHash.open(this.#world, input.root, input.path, input.chunking);
-    if (large === undefined) return undefined;
-    const handle = this.#nextHandle++;
-    this.#larges.set(handle, large);
-    return handle;
+  /** The stat of a large file, for the `largeRun` of each part. */
+  largeStat(input: { root: string; path: string }): LargeStat {
+    return largeStat(this.#world, input.root, input.path);
   }
 
-  largeSlice(input: { handle: number; maxBytes: number }): LargeSlice {
-    const large = this.#larges.get(input.handle);
-    if (large === undefined) throw new SamerootError('CLOSED', 'the file is not being hashed');
-    return { ...large.slice(input.maxBytes), stat: large.stat };
-  }
-
-  closeLarge(input: { handle: number }): void {
-    this.#larges.get(input.handle)?.close();
-    this.#larges.delete(input.handle);
+  largeRun(input: { root: string; path: string; stat: DiskStat; chunking: Chunking; request: RunRequest }): LargeRun {
+    return largeRun(this.#disk, `${input.root}/${input.path}`, input.stat, input.chunking, input.request);
   }
 
   /**

@@ -4,35 +4,24 @@
  * Invariant: nothing is written under a hash it does not have: every chunk is hashed here, right before it is written.
  * A content of one chunk is the file `<hash>`, a larger one `<content id>.part` until `stageFinish` has flushed it,
  * then `<content id>`. So a whole name of a large content means flushed; the small ones are hashed again after a start.
+ *
+ * What is known of flushes, and of files that failed, is state of this thread alone. What needs neither is done to parts by
+ * all threads: part-jobs.ts.
  */
 import { join } from 'node:path';
 import { equalBytes, toHex } from '../base/bytes.ts';
 import { systemCode } from '../base/errors.ts';
-import { CHUNK_BYTES_MAX, HASH_BYTES, MIB } from '../base/limits.ts';
+import { MIB } from '../base/limits.ts';
 import type { Clock } from '../base/world.ts';
 import { hash } from '../content/hash.ts';
+import { countOf, hashAt, type ChunkItems } from './chunk-items.ts';
 import { DiskFloor } from './disk-floor.ts';
 import { lstatOrNothing } from './disk-stat.ts';
 import { OPEN, type Disk } from './disk.ts';
-import {
-  flushNames,
-  openSource,
-  OWNER_ONLY,
-  readFully,
-  readSmall,
-  removeFile,
-  scratch,
-  tryToRemove,
-  writeFile,
-  writeFully,
-} from './file-io.ts';
+import { flushNames, OWNER_ONLY, readSmall, removeFile, scratch, tryToRemove, writeFile, writeFully } from './file-io.ts';
 import { asIoError } from './io-error.ts';
-
-/** Item i: 32 bytes at 32 i of `hashes`, and a row of numbers in `spans` whose meaning the job says. Flat, because a message of flat arrays is copied 20 times faster than one of objects. */
-export interface ChunkItems {
-  readonly hashes: Uint8Array;
-  readonly spans: Float64Array;
-}
+import { PART } from './part-jobs.ts';
+import { SourceFile } from './source-file.ts';
 
 export interface StagedFile {
   readonly name: string;
@@ -41,21 +30,9 @@ export interface StagedFile {
   readonly ctimeMs: number;
 }
 
-const PART = '.part';
 const STAGED_NAME = /^(?:[0-9a-f]{64}|[0-9a-f]{66}(?:\.part)?)$/;
 /** A part is flushed in the background after this many bytes, so that the last flush is short. */
 const FLUSH_EVERY_BYTES: number = 64 * MIB;
-
-const zeros: Buffer = Buffer.alloc(CHUNK_BYTES_MAX);
-const zeroHashes = new Map<number, Uint8Array>();
-
-function hashAt(items: ChunkItems, index: number): Uint8Array {
-  return items.hashes.subarray(index * HASH_BYTES, (index + 1) * HASH_BYTES);
-}
-
-function countOf(items: ChunkItems): number {
-  return items.hashes.length / HASH_BYTES;
-}
 
 /** Public methods are jobs: see `disk-jobs.ts`. */
 export class StageJobs {
@@ -144,24 +121,6 @@ export class StageJobs {
     }
   }
 
-  /** Which consecutive chunks from `offset` on are in the part; `spans`: bytes. Holes, being zeros, are compared, not hashed. */
-  stageCheckPart(input: ChunkItems & { tmp: string; name: string; offset: number }): boolean[] {
-    const handle = this.#openPart(input.tmp, input.name, OPEN.readOnly);
-    try {
-      const results: boolean[] = [];
-      let offset = input.offset;
-      for (let index = 0; index < countOf(input); index++) {
-        const wanted = input.spans[index]!;
-        const read = readFully(this.#disk, handle, scratch, wanted, offset);
-        offset += wanted;
-        results.push(read === wanted && equalBytes(hashOfMaybeZeros(scratch.subarray(0, wanted)), hashAt(input, index)));
-      }
-      return results;
-    } finally {
-      this.#disk.close(handle);
-    }
-  }
-
   /** `spans`: offset in the frame, bytes, offset in the content. Neighbours are written with one call. */
   stagePart(input: ChunkItems & { tmp: string; name: string; frame: Uint8Array; minFreeBytes: number | undefined }): boolean[] {
     const { frame, spans } = input;
@@ -197,42 +156,34 @@ export class StageJobs {
     }
   }
 
-  /**
-   * Chunks from files of this host, verified. `spans`: offset in the source, bytes, offset in the content. Without a `name` each item
-   * is a whole content of one chunk. A source that cannot be read, or has other bytes by now, is a false.
-   */
-  stageCopy(
-    input: ChunkItems & { tmp: string; name: string | undefined; sources: readonly string[]; minFreeBytes: number | undefined },
-  ): boolean[] {
+  /** Contents of one chunk from files of this host; `spans`: offset in the source, bytes. True = verified and written. */
+  stageCopyWhole(input: ChunkItems & { tmp: string; sources: readonly string[]; minFreeBytes: number | undefined }): boolean[] {
     const { spans, sources } = input;
-    const target = input.name === undefined ? undefined : this.#openPart(input.tmp, input.name, OPEN.writeOnly);
-    let source: { path: string; handle: number } | undefined;
-    let written = 0;
+    const source = new SourceFile(this.#disk);
     try {
-      const results = sources.map((path, index) => {
-        if (source?.path !== path) {
-          if (source !== undefined) this.#disk.close(source.handle);
-          const handle = openSource(this.#disk, path);
-          source = handle === undefined ? undefined : { path, handle };
-        }
-        const bytes = spans[index * 3 + 1]!;
-        if (source === undefined || readFully(this.#disk, source.handle, scratch, bytes, spans[index * 3]!) !== bytes) return false;
+      return sources.map((path, index) => {
+        const bytes = spans[index * 2 + 1]!;
+        if (source.read(path, scratch, bytes, spans[index * 2]!) !== bytes) return false;
         const chunk = scratch.subarray(0, bytes);
         const expected = hashAt(input, index);
         if (!equalBytes(hash('chunk', chunk), expected)) return false;
         this.#floor.keep(input.tmp, bytes, input.minFreeBytes);
-        written += bytes;
-        if (target === undefined) this.#writeWhole(input.tmp, toHex(expected), chunk);
-        else writeFully(this.#disk, target, chunk, spans[index * 3 + 2]!);
+        this.#writeWhole(input.tmp, toHex(expected), chunk);
         return true;
       });
-      if (target !== undefined) this.#flushNowAndThen(input.tmp, input.name!, written);
-      return results;
     } catch (error) {
-      throw asIoError('could not be written', input.name ?? input.tmp, error);
+      throw asIoError('could not be written', input.tmp, error);
     } finally {
-      if (source !== undefined) this.#disk.close(source.handle);
-      if (target !== undefined) this.#disk.close(target);
+      source.close();
+    }
+  }
+
+  /** So many bytes of a part were written by other threads, and their flush is seen to here. */
+  stageWritten(input: { tmp: string; name: string; bytes: number }): void {
+    try {
+      this.#flushNowAndThen(input.tmp, input.name, input.bytes);
+    } catch (error) {
+      throw asIoError('could not be flushed', input.name, error);
     }
   }
 
@@ -315,14 +266,4 @@ export class StageJobs {
       if (error !== undefined) this.#failedFlushes.set(name, error);
     });
   }
-}
-
-function hashOfMaybeZeros(bytes: Buffer): Uint8Array {
-  if (bytes[0] !== 0 || bytes.compare(zeros, 0, bytes.length) !== 0) return hash('chunk', bytes);
-  let known = zeroHashes.get(bytes.length);
-  if (known === undefined) {
-    known = hash('chunk', bytes);
-    if (zeroHashes.size < 1024) zeroHashes.set(bytes.length, known);
-  }
-  return known;
 }

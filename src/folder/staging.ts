@@ -4,6 +4,9 @@
  * Invariant: `complete(id)` only for contents whose every chunk was verified and which were flushed: what a root may
  * cover. Everything else in staging is work in progress; it survives a restart, because a part is asked what it holds by
  * hashing it again, not by notes about it that could be wrong.
+ *
+ * The write thread does its jobs in the order of the calls. What all threads do to parts has no order but this: a part is
+ * finished or dropped when those that copy into it are through (part-gate.ts).
  */
 import { join } from 'node:path';
 import { assert } from '../base/assert.ts';
@@ -12,15 +15,20 @@ import { SamerootError } from '../base/errors.ts';
 import { HASH_BYTES } from '../base/limits.ts';
 import type { Clock } from '../base/world.ts';
 import { contentHash, contentLevel, EMPTY_CONTENT, type ContentId } from '../content/content-list.ts';
+import { chunkItems } from './chunk-items.ts';
 import type { JobCaller } from './disk-jobs.ts';
 import type { DiskAccess } from './disk.ts';
+import { PartCopies, type ChunkInPart, type CopyItem } from './part-copies.ts';
+import { PartGate } from './part-gate.ts';
 import { OWN_FOLDER } from './paths.ts';
+import type { WorkCaller } from './work-threads.ts';
 
 export interface StagingOptions {
   /** Absolute path of the shared folder. */
   readonly root: string;
   readonly access: DiskAccess;
   readonly writeThread: JobCaller;
+  readonly work: WorkCaller;
   readonly clock: Clock;
   /** Undefined: 1 % of the disk or 1 GiB, whichever is less. */
   readonly minFreeBytes: number | undefined;
@@ -35,16 +43,6 @@ export interface WholeItem {
 
 export interface PartItem extends WholeItem {
   /** In the content. */
-  readonly fileOffset: number;
-}
-
-export interface CopyItem {
-  /** Below the shared folder. */
-  readonly path: string;
-  readonly sourceOffset: number;
-  readonly hash: Uint8Array;
-  readonly bytes: number;
-  /** In the content; 0 for a whole content of one chunk. */
   readonly fileOffset: number;
 }
 
@@ -69,10 +67,14 @@ export class Staging {
   readonly #tmp: string;
   readonly #files = new Map<string, Staged>();
   readonly #parts = new Set<string>();
+  readonly #gate = new PartGate();
+  readonly #copies: PartCopies;
 
   private constructor(options: StagingOptions) {
     this.#options = options;
     this.#tmp = join(options.root, STAGING);
+    const { root, work, writeThread, minFreeBytes } = options;
+    this.#copies = new PartCopies({ root, tmp: this.#tmp, work, writeThread, minFreeBytes });
   }
 
   /**
@@ -124,7 +126,7 @@ export class Staging {
       tmp: this.#tmp,
       frame: buffer,
       minFreeBytes: this.#options.minFreeBytes,
-      ...flat(rest, ({ offset, bytes }) => [offset, bytes]),
+      ...chunkItems(rest, ({ offset, bytes }) => [offset, bytes]),
     };
     const written = await this.#options.writeThread.call('stageWhole', input, transfer);
     let next = 0;
@@ -132,59 +134,54 @@ export class Staging {
   }
 
   /** Makes the part, or keeps the one that an earlier run left: see `checkPart`. */
-  async openPart(id: ContentId, bytes: number): Promise<void> {
+  openPart(id: ContentId, bytes: number): Promise<void> {
     const name = partName(id);
-    if (this.#claim(name)) return;
-    await this.#options.writeThread.call('stageOpenPart', { tmp: this.#tmp, name, bytes, minFreeBytes: this.#options.minFreeBytes });
-    this.#parts.add(name);
+    return this.#gate.use(name, async () => {
+      if (this.#claim(name)) return;
+      const { writeThread, minFreeBytes } = this.#options;
+      await writeThread.call('stageOpenPart', { tmp: this.#tmp, name, bytes, minFreeBytes });
+      this.#parts.add(name);
+    });
   }
 
   hasPart(id: ContentId): boolean {
     return this.#parts.has(stagedName(id));
   }
 
-  /** Which of the consecutive chunks from `offsetBytes` on are in the part. Some 64 MiB a call at most, so that others get their turn. */
-  async checkPart(
-    id: ContentId,
-    offsetBytes: number,
-    refs: readonly { readonly hash: Uint8Array; readonly bytes: number }[],
-  ): Promise<boolean[]> {
-    const input = { tmp: this.#tmp, name: partName(id), offset: offsetBytes, ...flat(refs, ({ bytes }) => [bytes]) };
-    return this.#options.writeThread.call('stageCheckPart', input);
+  /** Which chunks are in the part. */
+  checkPart(id: ContentId, chunks: readonly ChunkInPart[]): Promise<boolean[]> {
+    const name = partName(id);
+    return this.#gate.use(name, () => this.#copies.check(name, chunks));
   }
 
   /** The frame is moved or copied as in `writeWhole`. */
   async writePart(id: ContentId, frame: Uint8Array, items: readonly PartItem[]): Promise<boolean[]> {
     const { buffer, transfer } = movable(frame);
-    const spans = flat(items, ({ offset, bytes, fileOffset }) => [offset, bytes, fileOffset]);
+    const spans = chunkItems(items, ({ offset, bytes, fileOffset }) => [offset, bytes, fileOffset]);
     const input = { tmp: this.#tmp, name: partName(id), frame: buffer, minFreeBytes: this.#options.minFreeBytes, ...spans };
     return this.#options.writeThread.call('stagePart', input, transfer);
   }
 
   /** Chunks from files of the folder into an open part. False = the file cannot be read or has other bytes. */
   copyPart(id: ContentId, items: readonly CopyItem[]): Promise<boolean[]> {
-    return this.#copy(partName(id), items);
+    const name = partName(id);
+    return this.#gate.use(name, () => this.#copies.copy(name, items));
   }
 
   /** Contents of one chunk from files of the folder; `finish` makes them complete. */
   async copyWhole(items: readonly CopyItem[]): Promise<boolean[]> {
     const results = items.map(({ hash }) => this.#claim(toHex(hash)));
     const rest = items.filter((_, index) => results[index] !== true);
-    const copied = rest.length === 0 ? [] : await this.#copy(undefined, rest);
+    if (rest.length === 0) return results;
+    const { root, minFreeBytes, writeThread } = this.#options;
+    const copied = await writeThread.call('stageCopyWhole', {
+      tmp: this.#tmp,
+      sources: rest.map(({ path }) => join(root, path)),
+      minFreeBytes,
+      ...chunkItems(rest, ({ sourceOffset, bytes }) => [sourceOffset, bytes]),
+    });
     let next = 0;
     return results.map((had, index) => had || this.#noteWritten(toHex(items[index]!.hash), copied[next++]!));
-  }
-
-  #copy(name: string | undefined, items: readonly CopyItem[]): Promise<boolean[]> {
-    const { root, minFreeBytes, writeThread } = this.#options;
-    const spans = flat(items, ({ sourceOffset, bytes, fileOffset }) => [sourceOffset, bytes, fileOffset]);
-    return writeThread.call('stageCopy', {
-      tmp: this.#tmp,
-      name,
-      sources: items.map(({ path }) => join(root, path)),
-      minFreeBytes,
-      ...spans,
-    });
   }
 
   /** Verified, flushed, and in staging. The empty content always is. */
@@ -211,25 +208,27 @@ export class Staging {
     if (missing !== undefined) throw new SamerootError('CONTENT_MISSING', `content ${stagedName(missing)} was never staged`);
   }
 
-  async #finishNames(whole: readonly string[], parts: readonly string[]): Promise<void> {
-    if (whole.length + parts.length === 0) return;
-    try {
-      const files = [...whole, ...parts.map((name) => `${name}.part`)].map((name) => `${STAGING}/${name}`);
-      // Not in the write thread: it stages the next contents meanwhile.
-      await this.#options.access.makeDurable(this.#options.root, files, [STAGING]);
-      const flushed = await this.#options.writeThread.call('stageFinish', { tmp: this.#tmp, whole, parts });
-      // What is not there is forgotten too: as long as it counts as written, nobody would write it again.
-      for (const name of [...whole, ...parts]) this.#forget(name);
-      for (const { name } of flushed) this.#files.set(name, { complete: true, claimed: false });
-    } catch (error) {
-      await this.#drop([...whole, ...parts]);
-      throw error;
-    }
+  #finishNames(whole: readonly string[], parts: readonly string[]): Promise<void> {
+    if (whole.length + parts.length === 0) return Promise.resolve();
+    return this.#gate.end(parts, async () => {
+      try {
+        const files = [...whole, ...parts.map((name) => `${name}.part`)].map((name) => `${STAGING}/${name}`);
+        // Not in the write thread: it stages the next contents meanwhile.
+        await this.#options.access.makeDurable(this.#options.root, files, [STAGING]);
+        const flushed = await this.#options.writeThread.call('stageFinish', { tmp: this.#tmp, whole, parts });
+        // What is not there is forgotten too: as long as it counts as written, nobody would write it again.
+        for (const name of [...whole, ...parts]) this.#forget(name);
+        for (const { name } of flushed) this.#files.set(name, { complete: true, claimed: false });
+      } catch (error) {
+        await this.#drop([...whole, ...parts]);
+        throw error;
+      }
+    });
   }
 
   /**
    * Forgets twice: at once, so that nobody claims what is about to go; and again what was noted meanwhile, for it was written
-   * before it went (the thread takes its jobs in order, and answers in order).
+   * before it went (the thread takes its jobs in order, and answers in order). Nobody is at the parts: they are being finished.
    */
   async #drop(names: readonly string[]): Promise<void> {
     for (const name of names) this.#forget(name);
@@ -304,19 +303,6 @@ export class Staging {
 function partName(id: ContentId): string {
   assert(contentLevel(id) > 0, 'contents of one chunk have no parts');
   return stagedName(id);
-}
-
-function flat<T extends { readonly hash: Uint8Array }>(
-  items: readonly T[],
-  numbers: (item: T) => readonly number[],
-): { hashes: Uint8Array; spans: Float64Array } {
-  const hashes = new Uint8Array(items.length * HASH_BYTES);
-  const spans: number[] = [];
-  for (const [index, item] of items.entries()) {
-    hashes.set(item.hash, index * HASH_BYTES);
-    spans.push(...numbers(item));
-  }
-  return { hashes, spans: Float64Array.from(spans) };
 }
 
 /** Moved to the thread if nothing else can be in its memory, else copied. */

@@ -17,7 +17,7 @@ import { makeGear } from '../content/chunker.ts';
 import type { Replica } from '../replica/replica.ts';
 import * as keyspace from '../store/keyspace.ts';
 import { utf8 } from '../base/bytes.ts';
-import type { ReadThread } from './disk-jobs.ts';
+import type { HashThreads, ReadThread } from './disk-jobs.ts';
 import { FileHasher, type FoundOutcome } from './file-hasher.ts';
 import type { PathGate } from './gate.ts';
 import { NO_RULES } from './ignore.ts';
@@ -32,6 +32,8 @@ export interface TrashIndexOptions {
   readonly trash: Trash;
   readonly gate: PathGate;
   readonly thread: ReadThread;
+  /** They hash. */
+  readonly work: HashThreads;
   readonly timers: Timers;
   readonly log: Log;
 }
@@ -49,12 +51,12 @@ export class TrashIndex {
 
   constructor(options: TrashIndexOptions) {
     this.#options = options;
-    const { replica, thread } = options;
+    const { replica, thread, work } = options;
     const { store, share } = replica;
     const root = join(options.root, TRASH_FOLDER);
     this.#scanner = new Scanner({ root, store, table: keyspace.trashKey(utf8(`${TRASH_FOLDER}/`)), thread });
     const chunking = { gear: makeGear(share.id), parameters: share.chunker };
-    this.#hasher = new FileHasher({ root, store, thread, chunking, onHashed: () => undefined });
+    this.#hasher = new FileHasher({ root, store, threads: work, chunking, onHashed: () => undefined });
   }
 
   /** Resolves after one attempt; where it was not complete, others follow by themselves. */

@@ -13,6 +13,9 @@ import type { JobCaller, JobInput, JobName, JobOutput } from './disk-jobs.ts';
 export const WORK_THREADS_MAX = 8;
 /** Starting one takes some 0.1 s of a processor: they stay for the next burst of an ordinary day's work. */
 const IDLE_MS_MAX = 30_000;
+/** The second is there when the first ends. Further ones wait here, for the thread that is free first: threads that are
+ * only just starting get their share, and who reads with the first thread itself waits for two of our jobs, not for all. */
+const JOBS_PER_THREAD = 2;
 
 export interface WorkCaller extends JobCaller {
   /** Jobs that run at once: a caller who has one more under way keeps all threads busy. */
@@ -28,11 +31,24 @@ export interface WorkThreadsOptions {
   readonly timers: Timers;
 }
 
+interface Member {
+  readonly thread: JobCaller;
+  /** Called here: the first thread has others too. */
+  jobs: number;
+}
+
+interface Waiting {
+  resolve(member: Member): void;
+  reject(error: Error): void;
+}
+
 export class WorkThreads implements WorkCaller {
   readonly #options: WorkThreadsOptions;
   readonly width: number;
+  readonly #first: Member;
   /** Those that were started here and are ready. */
-  #others: JobCaller[] = [];
+  #others: Member[] = [];
+  #waiting: Waiting[] = [];
   #starting = 0;
   #idle: Timer | undefined;
   #closed = false;
@@ -40,10 +56,11 @@ export class WorkThreads implements WorkCaller {
   constructor(options: WorkThreadsOptions) {
     this.#options = options;
     this.width = options.width;
+    this.#first = { thread: options.first, jobs: 0 };
   }
 
   get busy(): number {
-    return this.#others.reduce((sum, { busy }) => sum + busy, this.#options.first.busy);
+    return this.#members.reduce((sum, { thread }) => sum + thread.busy, this.#waiting.length);
   }
 
   /** The threads that are ready. */
@@ -52,15 +69,15 @@ export class WorkThreads implements WorkCaller {
   }
 
   async call<K extends JobName>(name: K, input: JobInput<K>, transfer?: readonly ArrayBuffer[]): Promise<JobOutput<K>> {
-    if (this.#closed) throw new SamerootError('CLOSED', 'the folder is closing');
-    let thread = this.#options.first;
-    for (const other of this.#others) if (other.busy < thread.busy) thread = other;
-    if (thread.busy > 0) this.#startAnother();
+    if (this.#closed) throw closing();
     this.#idle?.cancel();
     this.#idle = undefined;
+    const member = this.#free() ?? (await new Promise<Member>((resolve, reject) => this.#waiting.push({ resolve, reject })));
     try {
-      return await thread.call(name, input, transfer);
+      return await member.thread.call(name, input, transfer);
     } finally {
+      member.jobs--;
+      this.#handOut(member);
       this.#endWhenIdle();
     }
   }
@@ -68,7 +85,29 @@ export class WorkThreads implements WorkCaller {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     this.#idle?.cancel();
+    for (const waiting of this.#waiting.splice(0)) waiting.reject(closing());
     await this.#endOthers();
+  }
+
+  get #members(): readonly Member[] {
+    return [this.#first, ...this.#others];
+  }
+
+  /** One that has room for another job, which is counted as its own. */
+  #free(): Member | undefined {
+    const [free] = this.#members.filter(({ jobs }) => jobs < JOBS_PER_THREAD).toSorted((a, b) => a.thread.busy - b.thread.busy);
+    if (free === undefined || free.thread.busy > 0) this.#startAnother();
+    if (free !== undefined) free.jobs++;
+    return free;
+  }
+
+  #handOut(member: Member): void {
+    while (member.jobs < JOBS_PER_THREAD) {
+      const next = this.#waiting.shift();
+      if (next === undefined) return;
+      member.jobs++;
+      next.resolve(member);
+    }
   }
 
   #startAnother(): void {
@@ -80,8 +119,13 @@ export class WorkThreads implements WorkCaller {
     void ready.then(
       () => {
         this.#starting--;
-        if (this.#closed) void thread[Symbol.asyncDispose]();
-        else this.#others.push(thread);
+        if (this.#closed) {
+          void thread[Symbol.asyncDispose]();
+          return;
+        }
+        const member = { thread, jobs: 0 };
+        this.#others.push(member);
+        this.#handOut(member);
         this.#endWhenIdle();
       },
       // One that does not start is done without; the next burst tries again.
@@ -90,7 +134,7 @@ export class WorkThreads implements WorkCaller {
   }
 
   #endWhenIdle(): void {
-    if (this.#closed || this.#others.length === 0 || this.#others.some(({ busy }) => busy > 0)) return;
+    if (this.#closed || this.#others.length === 0 || this.#others.some(({ jobs }) => jobs > 0)) return;
     this.#idle?.cancel();
     this.#idle = this.#options.timers.after(IDLE_MS_MAX, () => void this.#endOthers(), { background: true });
   }
@@ -98,6 +142,10 @@ export class WorkThreads implements WorkCaller {
   async #endOthers(): Promise<void> {
     const others = this.#others;
     this.#others = [];
-    await Promise.all(others.map((thread) => thread[Symbol.asyncDispose]()));
+    await Promise.all(others.map(({ thread }) => thread[Symbol.asyncDispose]()));
   }
+}
+
+function closing(): SamerootError {
+  return new SamerootError('CLOSED', 'the folder is closing');
 }

@@ -20,7 +20,7 @@ export class BlobTarget implements ContentTarget {
     return Promise.resolve(true);
   }
 
-  present(_content: ContentId, _offsetBytes: number, chunks: readonly { readonly hash: Uint8Array }[]): Promise<readonly boolean[]> {
+  present(_content: ContentId, chunks: readonly { readonly hash: Uint8Array }[]): Promise<readonly boolean[]> {
     return Promise.resolve(chunks.map((chunk) => this.#chunks.has(chunk.hash)));
   }
 
@@ -40,12 +40,12 @@ export class BlobTarget implements ContentTarget {
     return sound;
   }
 
-  /** Never asked: `localChunk` offers nothing. */
+  /** Never asked: `localChunks` offers nothing. */
   copy(_content: ContentId, copies: readonly LocalCopy[]): Promise<readonly boolean[]> {
     return Promise.resolve(copies.map(() => false));
   }
 
-  localChunk(): undefined {
-    return undefined;
+  localChunks(hashes: readonly Uint8Array[]): undefined[] {
+    return hashes.map(() => undefined);
   }
 }

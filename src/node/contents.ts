@@ -5,21 +5,21 @@
 import type { ContentId } from '../content/content-list.ts';
 import type { EntryItem, InlineChunk } from '../wire/messages.ts';
 
-/** A chunk within a received frame and where it goes in its content. */
-export interface ChunkInFrame {
+/** A chunk and where it goes in its content. */
+export interface ChunkInPart {
   readonly hash: Uint8Array;
-  /** Where its bytes start in the frame. */
-  readonly offset: number;
   readonly bytes: number;
   readonly fileOffset: number;
 }
 
-export interface LocalCopy {
+export interface ChunkInFrame extends ChunkInPart {
+  /** Where its bytes start in the frame. */
+  readonly offset: number;
+}
+
+export interface LocalCopy extends ChunkInPart {
   readonly path: string;
   readonly sourceOffset: number;
-  readonly hash: Uint8Array;
-  readonly bytes: number;
-  readonly fileOffset: number;
 }
 
 /** Takes contents in. Results tell chunk by chunk what was verified and written. */
@@ -28,17 +28,14 @@ export interface ContentTarget {
   readonly servesParts: boolean;
   /** True: an earlier attempt may have left bytes, `present` tells which. */
   begin(content: ContentId, bytes: number): Promise<boolean>;
-  present(
-    content: ContentId,
-    offsetBytes: number,
-    chunks: readonly { readonly hash: Uint8Array; readonly bytes: number }[],
-  ): Promise<readonly boolean[]>;
+  /** Several calls for different chunks at once, as with `copy`. */
+  present(content: ContentId, chunks: readonly ChunkInPart[]): Promise<readonly boolean[]>;
   write(content: ContentId, frame: Uint8Array, chunks: readonly ChunkInFrame[]): Promise<readonly boolean[]>;
   /** Whole single-chunk contents, many in one frame. */
   writeWhole(frame: Uint8Array, chunks: readonly ChunkInFrame[]): Promise<readonly boolean[]>;
   copy(content: ContentId, copies: readonly LocalCopy[]): Promise<readonly boolean[]>;
-  /** Where this host has the chunk already, as far as the index knows; the copy verifies it. */
-  localChunk(hash: Uint8Array, bytes: number): { readonly path: string; readonly offsetBytes: number } | undefined;
+  /** Where this host has the chunks already, as far as the index knows; the copy verifies them. */
+  localChunks(hashes: readonly Uint8Array[]): readonly ({ readonly path: string; readonly offsetBytes: number } | undefined)[];
 }
 
 /** Chunks that were read, in the order in which they were asked for. */

@@ -4,21 +4,13 @@
  *
  * Invariant: `fetch` resolves when every byte of the content is verified and written to its target (flushing is the
  * target's `finish`, done for many contents at once). Memory is bounded by the windows of the plan plus the refs of
- * `PIECES_AHEAD_BYTES` of each content under way, and what mates tell (mates.ts).
+ * `PIECES_AHEAD_BYTES` of each content under way and of the leaves that are copied (leaf-plan.ts), and what mates tell (mates.ts).
  */
 import { equalBytes } from '../base/bytes.ts';
 import { SamerootError } from '../base/errors.ts';
 import { CHUNK_FRAME_BYTES_MAX, LIST_PAGES_PER_REQUEST_MAX, MIB, SERVE_QUEUE_MAX } from '../base/limits.ts';
 import type { Log, World } from '../base/world.ts';
-import {
-  contentHash,
-  contentLevel,
-  decodeListPage,
-  listLeaves,
-  missingListPages,
-  type ContentId,
-  type ListRef,
-} from '../content/content-list.ts';
+import { contentHash, contentLevel, decodeListPage, listLeaves, missingListPages, type ContentId } from '../content/content-list.ts';
 import { hash } from '../content/hash.ts';
 import { contentKey, FetchPlan, type Piece, type PieceChunk } from '../session/fetch-plan.ts';
 import * as keyspace from '../store/keyspace.ts';
@@ -26,6 +18,7 @@ import type { Store } from '../store/store.ts';
 import type { ChunkFrame, Message, MessageOf } from '../wire/messages.ts';
 import type { ChunkInFrame, ContentTarget } from './contents.ts';
 import { makeOrder, makeRequest, type Order, type PeerAsked, type Request } from './fetch-order.ts';
+import { planLeaves, type PlannedLeaf } from './leaf-plan.ts';
 import { Mates } from './mates.ts';
 
 const PIECES_AHEAD_BYTES: number = 128 * MIB;
@@ -151,9 +144,8 @@ export class Fetcher {
     const listed = decodeListPage(this.listPage(contentHash(content))!, contentLevel(content)).reduce((sum, ref) => sum + ref.bytes, 0);
     if (listed !== bytes) throw new SamerootError('BAD_MESSAGE', `a peer says ${bytes} bytes of a content that has ${listed}`);
     const resumed = await target.begin(content, bytes);
-    const source = this.listPage;
-    for (const leaf of listLeaves(source, content)) {
-      await this.#planLeaf(order, leaf.firstChunk, leaf.offsetBytes, leaf.refs, resumed);
+    for await (const leaf of planLeaves(target, content, listLeaves(this.listPage, content), resumed)) {
+      this.#addLeaf(order, leaf);
       while (order.outstandingBytes > PIECES_AHEAD_BYTES && !order.settled)
         await new Promise<void>((resolve) => (order.roomWanted = resolve));
       if (order.settled) return;
@@ -165,16 +157,9 @@ export class Fetcher {
   /** Page bytes by hash, from the store. */
   readonly listPage = (pageHash: Uint8Array): Uint8Array | undefined => this.#store.get(keyspace.listPageKey(pageHash));
 
-  async #planLeaf(order: Order, firstChunk: number, offsetBytes: number, refs: readonly ListRef[], resumed: boolean): Promise<void> {
-    const { content, target } = order;
-    const chunks: PieceChunk[] = [];
-    let offset = offsetBytes;
-    for (const ref of refs) {
-      chunks.push({ hash: ref.hash, bytes: ref.bytes, offset });
-      offset += ref.bytes;
-    }
-    const here = resumed ? [...(await target.present(content, offsetBytes, chunks))] : chunks.map(() => false);
-    await this.#copyLocal(order, chunks, here);
+  #addLeaf(order: Order, { firstChunk, chunks, here, copied }: PlannedLeaf): void {
+    const { content } = order;
+    this.totals.reusedChunks += copied;
     let run: PieceChunk[] = [];
     let runBytes = 0;
     let runFirst = 0;
@@ -199,31 +184,6 @@ export class Fetcher {
     flush();
     this.mates.tell(order);
     this.#pumpAll();
-  }
-
-  /** Chunks that this host has in other files are copied, not fetched. Marks them in `here`. */
-  async #copyLocal(order: Order, chunks: readonly PieceChunk[], here: boolean[]): Promise<void> {
-    const copies: { index: number; path: string; sourceOffset: number; hash: Uint8Array; bytes: number; fileOffset: number }[] = [];
-    for (const [index, chunk] of chunks.entries()) {
-      if (here[index] === true) continue;
-      const place = order.target.localChunk(chunk.hash, chunk.bytes);
-      if (place === undefined) continue;
-      copies.push({
-        index,
-        path: place.path,
-        sourceOffset: place.offsetBytes,
-        hash: chunk.hash,
-        bytes: chunk.bytes,
-        fileOffset: chunk.offset,
-      });
-    }
-    if (copies.length === 0) return;
-    const copied = await order.target.copy(order.content, copies);
-    for (const [at, copy] of copies.entries()) {
-      if (copied[at] !== true) continue;
-      here[copy.index] = true;
-      this.totals.reusedChunks++;
-    }
   }
 
   async #fetchListPages(order: Order): Promise<void> {

@@ -19,6 +19,7 @@ import { RealDiskAccess, realDisk } from '../../src/folder/real-disk.ts';
 import { Standing } from '../../src/folder/standing.ts';
 import { Staging } from '../../src/folder/staging.ts';
 import { Trash } from '../../src/folder/trash.ts';
+import type { WorkCaller } from '../../src/folder/work-threads.ts';
 import { Replica, type Mutation } from '../../src/replica/replica.ts';
 import { createShare } from '../../src/replica/share.ts';
 import * as keyspace from '../../src/store/keyspace.ts';
@@ -132,7 +133,8 @@ export class Fixture {
     const timers = realTimers;
     const minFreeBytes = 0;
     await recordInterrupted({ root, replica, access, writeThread });
-    this.staging = await Staging.open({ root, access, writeThread, clock, minFreeBytes }, await Materialiser.wantedContents(replica));
+    const work = workOf(writeThread);
+    this.staging = await Staging.open({ root, access, writeThread, work, clock, minFreeBytes }, await Materialiser.wantedContents(replica));
     this.trash = new Trash({ root, store, access, writeThread, clock, log: silentLog, maxBytes: undefined });
     const { staging, trash } = this;
     this.materialiser = new Materialiser({
@@ -278,6 +280,18 @@ export function shown(thing: Thing): string | undefined {
   if (thing.kind === 'directory') return `dir ${(thing.mode ?? 0o755).toString(8)}`;
   const data = typeof thing.data === 'string' ? Buffer.from(thing.data) : thing.data;
   return `file ${(thing.mode ?? 0o644).toString(8)} ${thing.mtimeMs ?? MTIME_MS} ${digest(data)}`;
+}
+
+/** A thread as a pool of one. */
+export function workOf(thread: JobCaller): WorkCaller {
+  return {
+    width: 1,
+    get busy() {
+      return thread.busy;
+    },
+    call: (name, input, transfer) => thread.call(name, input, transfer),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
 }
 
 /** Bytes that do not repeat, from a seed. */

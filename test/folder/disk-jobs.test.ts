@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { realClock } from '../../src/app/real-world.ts';
 import { SamerootError } from '../../src/base/errors.ts';
-import { makeGear } from '../../src/content/chunker.ts';
 import { makeJobs, runJob, type JobInput, type JobName } from '../../src/folder/disk-jobs.ts';
 import { DiskThread } from '../../src/folder/disk-thread.ts';
 import { realDisk } from '../../src/folder/real-disk.ts';
@@ -49,8 +48,7 @@ describe('a job', () => {
     const [mismatch, mismatchInThread] = await both('checkMarker', { root, shareId: Uint8Array.of(1) });
     expect(mismatch).toEqual(mismatchInThread);
     expect(mismatch).toMatchObject({ code: 'SHARE_MISMATCH', ours: true });
-    const chunking = { gear: makeGear(Uint8Array.of(1)), parameters: { minBytes: 1, maskBits: 1, maxBytes: 2 } };
-    const [gone, goneInThread] = await both('openLarge', { root, path: 'gone', chunking });
+    const [gone, goneInThread] = await both('stageList', { tmp: '/nowhere' });
     expect(gone).toEqual(goneInThread);
     expect(gone).toMatchObject({ code: 'ENOENT', ours: false });
     const [missing, missingInThread] = await both('applyBatch', {

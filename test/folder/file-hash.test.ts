@@ -1,15 +1,18 @@
-import { appendFileSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { array, assert, constantFrom, integer, property } from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
+import type { Chunking, RunRequest } from '../../src/content/chunk-run.ts';
 import { makeGear, nextCut } from '../../src/content/chunker.ts';
 import { ContentListBuilder } from '../../src/content/content-list.ts';
 import { hash } from '../../src/content/hash.ts';
 import { realClock } from '../../src/app/real-world.ts';
-import { TICK_MS_MAX } from '../../src/folder/disk.ts';
-import { examine, LargeHash, type Chunking, type FileWorld } from '../../src/folder/file-hash.ts';
+import { diskStat } from '../../src/folder/disk-stat.ts';
+import { TICK_MS_MAX, type Disk } from '../../src/folder/disk.ts';
+import { examine, largeRun, largeStat, WHOLE_BYTES_MAX, type FileWorld } from '../../src/folder/file-hash.ts';
+import type { DiskStat } from '../../src/folder/placed.ts';
 import { realDisk } from '../../src/folder/real-disk.ts';
 import { takeTransfer } from '../../src/folder/transfer.ts';
 import { bytesOf } from './ingest-world.ts';
@@ -41,45 +44,22 @@ function write(bytes: Uint8Array): void {
 }
 
 describe('a file', () => {
-  it('has the content of its bytes, read whole or in slices of any size', () => {
+  it('has the content of its bytes', () => {
     assert(
-      property(integer({ min: 0, max: 60_000 }), integer({ min: 1, max: 20_000 }), integer({ min: 1, max: 9 }), (length, slice, seed) => {
+      property(integer({ min: 0, max: 60_000 }), integer({ min: 1, max: 9 }), (length, seed) => {
         const bytes = bytesOf(length, seed);
         write(bytes);
         const found = examine(files, root, 'f', chunking);
         expect(found.state === 'file' && toHex(found.content)).toBe(contentOf(bytes));
-        const large = LargeHash.open(files, root, 'f', chunking)!;
-        for (;;) {
-          const { changing, content } = large.slice(slice);
-          expect(changing).toBe(false);
-          if (content === undefined) continue;
-          expect(toHex(content)).toBe(contentOf(bytes));
-          break;
-        }
-        large.close();
+        if (found.state === 'file') for (const { hash: name, page } of found.pages) expect(toHex(hash('list', page))).toBe(toHex(name));
       }),
       { numRuns: 25 },
     );
   });
 
-  it('larger than the read buffer keeps its cuts across it', () => {
-    const bytes = bytesOf(9_500_000);
-    write(bytes);
-    expect(examine(files, root, 'f', chunking).state).toBe('large');
-    const large = LargeHash.open(files, root, 'f', chunking)!;
-    const { content, pages } = large.slice(64_000_000);
-    expect(toHex(content!)).toBe(contentOf(bytes));
-    for (const { hash: pageHash, page } of pages) expect(toHex(hash('list', page))).toBe(toHex(pageHash));
-    large.close();
-  });
-
-  it('that is written to between slices is changing', () => {
-    write(bytesOf(50_000));
-    const large = LargeHash.open(files, root, 'f', chunking)!;
-    expect(large.slice(10_000).changing).toBe(false);
-    appendFileSync(join(root, 'f'), 'x');
-    expect(large.slice(10_000).changing).toBe(true);
-    large.close();
+  it('that is large is left to be read in runs', () => {
+    write(bytesOf(WHOLE_BYTES_MAX + 1));
+    expect(examine(files, root, 'f', chunking)).toEqual({ state: 'large', stat: diskStat(realDisk.lstat(join(root, 'f'))!) });
   });
 
   it('is read after a tick of the file clock if it is younger than one, by a clock in whole milliseconds too', () => {
@@ -106,6 +86,67 @@ describe('a file', () => {
     utimesSync(join(root, 'f'), found.stat.mtimeMs / 1000, found.stat.mtimeMs / 1000);
     const again = examine(files, root, 'f', chunking);
     expect(again.state === 'file' && again.stat.ctimeMs).not.toBe(found.stat.ctimeMs);
+  });
+});
+
+describe('a run of a large file', () => {
+  const request: RunRequest = { fromBytes: 0, toBytes: 50_000, untilBytes: 50_000, contentBytes: 50_000 };
+
+  function settled(): DiskStat {
+    const found = largeStat(files, root, 'f');
+    if (found.state !== 'settled') throw new Error(found.state);
+    return found.stat;
+  }
+
+  it('is read with the stat that the file has once it is at rest, and with no other', () => {
+    write(bytesOf(50_000));
+    const stat = settled();
+    expect(Date.now()).toBeGreaterThan(stat.ctimeMs);
+    expect(largeRun(realDisk, join(root, 'f'), stat, chunking, request).state).toBe('read');
+    const { mtimeMs } = stat;
+    // The same size and time as before: only the change time tells.
+    writeFileSync(join(root, 'f'), bytesOf(50_000, 2));
+    utimesSync(join(root, 'f'), mtimeMs / 1000, mtimeMs / 1000);
+    expect(largeRun(realDisk, join(root, 'f'), stat, chunking, request)).toEqual({ state: 'changing' });
+  });
+
+  it('is of no use if the file changes while it is read', () => {
+    write(bytesOf(50_000));
+    const stat = settled();
+    const disk: Disk = {
+      ...realDisk,
+      read(...input) {
+        const bytes = realDisk.read(...input);
+        appendFileSync(join(root, 'f'), 'x');
+        return bytes;
+      },
+    };
+    expect(largeRun(disk, join(root, 'f'), stat, chunking, request)).toEqual({ state: 'changing' });
+  });
+
+  it('says what has become of the file', () => {
+    write(bytesOf(50_000));
+    const stat = settled();
+    const run = (disk: Disk = realDisk) => largeRun(disk, join(root, 'f'), stat, chunking, request);
+    const failing = (error: Error): Disk => ({
+      ...realDisk,
+      open: () => {
+        throw error;
+      },
+    });
+    const system = (code: string): Error => Object.assign(new Error(code), { code });
+    expect(run(failing(system('EACCES')))).toMatchObject({ state: 'problem', code: 'FILE_UNREADABLE' });
+    expect(run(failing(system('EIO')))).toMatchObject({ state: 'problem', code: 'IO_ERROR' });
+    expect(() => run(failing(new Error('a bug')))).toThrow('a bug');
+    rmSync(join(root, 'f'));
+    expect(run()).toEqual({ state: 'gone' });
+    expect(largeStat(files, root, 'f')).toEqual({ state: 'gone' });
+    symlinkSync('g', join(root, 'f'));
+    expect(run()).toEqual({ state: 'changing' });
+    rmSync(join(root, 'f'));
+    mkdirSync(join(root, 'f'));
+    expect(run()).toEqual({ state: 'changing' });
+    expect(largeStat(files, root, 'f')).toEqual({ state: 'changing' });
   });
 });
 

@@ -12,10 +12,11 @@ import { errorOf } from '../../src/folder/job-failure.ts';
 import { openMarker } from '../../src/folder/marker.ts';
 import { fileKey, pathOfKey } from '../../src/folder/paths.ts';
 import { getPlaced, type Placed } from '../../src/folder/placed.ts';
-import { answer, makeJobs, type JobReply, type JobCaller } from '../../src/folder/disk-jobs.ts';
+import { answer, makeJobs, type JobReply } from '../../src/folder/disk-jobs.ts';
 import { RealDiskAccess, realDisk } from '../../src/folder/real-disk.ts';
 import { Standing } from '../../src/folder/standing.ts';
 import { takeTransfer } from '../../src/folder/transfer.ts';
+import type { WorkCaller } from '../../src/folder/work-threads.ts';
 import { Replica } from '../../src/replica/replica.ts';
 import { createShare, type Share } from '../../src/replica/share.ts';
 import { MemoryStore } from '../../src/store/memory-store.ts';
@@ -29,7 +30,7 @@ export function seededRandom(seed: number): Random {
 }
 
 /** Jobs run at once; what goes in and out is cloned, and their buffers are moved, like between threads. */
-export function inlineThread(disk: Disk = realDisk): JobCaller & { readonly jobs: string[] } {
+export function inlineThread(disk: Disk = realDisk): WorkCaller & { readonly jobs: string[] } {
   const jobs: string[] = [];
   const table = makeJobs(disk, realClock);
   return {
@@ -44,6 +45,7 @@ export function inlineThread(disk: Disk = realDisk): JobCaller & { readonly jobs
       return output as never;
     },
     busy: 0,
+    width: 2,
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }
@@ -74,6 +76,7 @@ export class World implements AsyncDisposable {
       replica,
       access: this.access,
       thread: this.thread,
+      work: this.thread,
       gate: this.gate,
       clock: realClock,
       timers: realTimers,

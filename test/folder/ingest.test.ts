@@ -508,10 +508,10 @@ describe('problems', () => {
     world.write('log', bytesOf(6_000_000));
     const call = world.thread.call;
     let appended = 0;
-    // Each slice of the file meets a writer.
+    // The file meets a writer before each of its runs.
     world.thread.call = async (name, input) => {
       const output = await call(name, input);
-      if (name === 'openLarge' && appended < 3) appendFileSync(world.path('log'), `line ${appended++}\n`);
+      if (name === 'largeStat' && appended < 3) appendFileSync(world.path('log'), `line ${appended++}\n`);
       return output;
     };
     await world.ingest.scanNow();

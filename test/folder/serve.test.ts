@@ -133,14 +133,14 @@ describe('ContentIndex', () => {
     let offset = 0;
     for (const { refs } of listLeaves((page) => world.replica.store.get(keyspace.listPageKey(page)), contentAt(world, 'large'))) {
       for (const ref of refs) {
-        expect(reader.index.localChunk(ref.hash)).toEqual({ path: 'large', offsetBytes: offset });
+        expect(reader.index.localChunks([ref.hash])).toEqual([{ path: 'large', offsetBytes: offset }]);
         offset += ref.bytes;
       }
     }
     expect(offset).toBe(bytes.length);
     rmSync(world.path('large'));
     await world.ingest.scanNow();
-    expect(reader.index.localChunk(hash('chunk', bytes.subarray(0, 10)))).toBeUndefined();
+    expect(reader.index.localChunks([hash('chunk', bytes.subarray(0, 10))])).toEqual([undefined]);
   });
 
   it('knows the paths of a content, and finds another when the newest is gone', async () => {

@@ -5,15 +5,20 @@ import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { realClock } from '../../src/app/real-world.ts';
 import { toHex } from '../../src/base/bytes.ts';
 import { SamerootError } from '../../src/base/errors.ts';
-import { EMPTY_CONTENT, singleChunk } from '../../src/content/content-list.ts';
+import { MIB } from '../../src/base/limits.ts';
+import { EMPTY_CONTENT, singleChunk, type ContentId } from '../../src/content/content-list.ts';
 import { hash } from '../../src/content/hash.ts';
 import type { JobCaller } from '../../src/folder/disk-jobs.ts';
 import { DiskThread } from '../../src/folder/disk-thread.ts';
 import type { Disk, DiskAccess } from '../../src/folder/disk.ts';
+import type { ChunkInPart, CopyItem } from '../../src/folder/part-copies.ts';
 import { realDisk } from '../../src/folder/real-disk.ts';
 import { StageJobs } from '../../src/folder/stage-jobs.ts';
 import { Staging, stagedName } from '../../src/folder/staging.ts';
-import { Fixture, noise } from './disk-fixture.ts';
+import { Deferred } from '../node/parts.ts';
+import { turns } from '../replica/world.ts';
+import { Fixture, noise, workOf, type Chunked } from './disk-fixture.ts';
+import { inlineThread } from './ingest-world.ts';
 
 const thread = new DiskThread('write');
 let fixture: Fixture;
@@ -26,7 +31,15 @@ afterAll(() => thread[Symbol.asyncDispose]());
 
 const tmp = (name = ''): string => join(fixture.root, '.sameroot/tmp', name);
 const reopen = (minFreeBytes = 0): Promise<Staging> =>
-  Staging.open({ root: fixture.root, access: fixture.access, writeThread: thread, clock: fixture.clock, minFreeBytes });
+  Staging.open({
+    root: fixture.root,
+    access: fixture.access,
+    writeThread: thread,
+    work: workOf(thread),
+    clock: fixture.clock,
+    minFreeBytes,
+  });
+const partsOf = (refs: Chunked['refs']): ChunkInPart[] => refs.map(({ hash, bytes, offset }) => ({ hash, bytes, fileOffset: offset }));
 const nameOf = (data: Uint8Array): string => toHex(hash('chunk', data));
 
 test('of a frame, exactly what has its hash is written', async () => {
@@ -130,8 +143,8 @@ test('a part knows after a kill which chunks it holds, whatever was written in w
       const staging = await reopen();
       expect([staging.hasPart(id), staging.complete(id)]).toEqual([true, false]);
       await staging.openPart(id, data.length);
-      expect(await staging.checkPart(id, 0, refs)).toEqual(refs.map((_, index) => order.includes(index)));
-      expect(await staging.checkPart(id, refs[1]!.offset, refs.slice(1))).toEqual(refs.slice(1).map((_, at) => order.includes(at + 1)));
+      expect(await staging.checkPart(id, partsOf(refs))).toEqual(refs.map((_, index) => order.includes(index)));
+      expect(await staging.checkPart(id, partsOf(refs.slice(1)))).toEqual(refs.slice(1).map((_, at) => order.includes(at + 1)));
     }),
     { numRuns: 15 },
   );
@@ -141,7 +154,7 @@ test('a chunk of zeros in a part is recognised, a hole where other bytes belong 
   const data = Buffer.concat([new Uint8Array(600_000), noise(100_000)]);
   const { id, refs } = fixture.chunk(data);
   await fixture.staging.openPart(id, data.length);
-  const held = await fixture.staging.checkPart(id, 0, refs);
+  const held = await fixture.staging.checkPart(id, partsOf(refs));
   expect(held).toEqual(refs.map(({ offset, bytes }) => data.subarray(offset, offset + bytes).every((byte) => byte === 0)));
   expect(held).toContain(false);
   expect(held).toContain(true);
@@ -163,7 +176,7 @@ test('a frame of several chunks of a part: the bad one is left out, the rest has
   frame[items[1]!.offset]! ^= 1;
   const expected = items.map((_, index) => index !== 1);
   expect(await fixture.staging.writePart(id, frame, items)).toEqual(expected);
-  expect(await fixture.staging.checkPart(id, 0, refs)).toEqual(expected.toReversed());
+  expect(await fixture.staging.checkPart(id, partsOf(refs))).toEqual(expected.toReversed());
   const bad = refs[order[1]!]!;
   const again = [{ hash: bad.hash, bytes: bad.bytes, offset: 0, fileOffset: bad.offset }];
   await fixture.staging.writePart(id, data.slice(bad.offset, bad.offset + bad.bytes), again);
@@ -184,7 +197,7 @@ test('copies from the folder are verified', async () => {
   await fixture.staging.openPart(id, data.length);
   const items = refs.map(({ hash, bytes, offset }) => ({ path: 'source', sourceOffset: offset + 7, hash, bytes, fileOffset: offset }));
   expect(await fixture.staging.copyPart(id, items)).toEqual(refs.map((_, index) => index > 0));
-  expect(await fixture.staging.checkPart(id, 0, refs)).toEqual(refs.map((_, index) => index > 0));
+  expect(await fixture.staging.checkPart(id, partsOf(refs))).toEqual(refs.map((_, index) => index > 0));
   const small = { path: 'nowhere', sourceOffset: 0, hash: hash('chunk', data), bytes: 10, fileOffset: 0 };
   expect(await fixture.staging.copyWhole([small])).toEqual([false]);
   expect(existsSync(tmp(toHex(small.hash)))).toBe(false);
@@ -206,7 +219,14 @@ test('what nobody used for 7 days is removed at the start, unless an entry waits
   const large = fixture.chunk(noise(300_000));
   await fixture.staging.openPart(large.id, 300_000);
   fixture.clock.ms += 8 * 86_400_000;
-  const options = { root: fixture.root, access: fixture.access, writeThread: thread, clock: fixture.clock, minFreeBytes: 0 };
+  const options = {
+    root: fixture.root,
+    access: fixture.access,
+    writeThread: thread,
+    work: workOf(thread),
+    clock: fixture.clock,
+    minFreeBytes: 0,
+  };
   const staging = await Staging.open(options, new Set([stagedName(kept)]));
   expect([kept, dropped].map((id) => staging.complete(id))).toEqual([true, false]);
   expect(staging.hasPart(large.id)).toBe(false);
@@ -284,7 +304,7 @@ test('a complete content is not dropped with one that can not be flushed', async
   const makeDurable: DiskAccess['makeDurable'] = (...paths) =>
     failing ? Promise.reject(new SamerootError('IO_ERROR', 'not flushed')) : fixture.access.makeDurable(...paths);
   const { disk, watch } = fixture.access;
-  const options = { root: fixture.root, writeThread: thread, clock: fixture.clock, minFreeBytes: 0 };
+  const options = { root: fixture.root, writeThread: thread, work: workOf(thread), clock: fixture.clock, minFreeBytes: 0 };
   const staging = await Staging.open({ ...options, access: { disk, watch, makeDurable } });
   failing = true;
   expect(await staging.writeWhole(data.slice(), [item])).toEqual([true]);
@@ -314,7 +334,7 @@ test('a content that came twice and could not be flushed once is written anew', 
     },
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
-  const options = { root: fixture.root, writeThread, clock: fixture.clock, minFreeBytes: 0 };
+  const options = { root: fixture.root, writeThread, work: workOf(thread), clock: fixture.clock, minFreeBytes: 0 };
   const staging = await Staging.open({ ...options, access: { disk, watch, makeDurable } });
   const id = singleChunk(item.hash);
   const first = staging.writeWhole(data.slice(), [item]);
@@ -325,4 +345,104 @@ test('a content that came twice and could not be flushed once is written anew', 
   expect(await staging.writeWhole(data.slice(), [item])).toEqual([true]);
   await staging.finish([id]);
   expect(readFileSync(tmp(nameOf(data)))).toEqual(Buffer.from(data));
+});
+
+describe('chunks that other threads copy into a part', () => {
+  const bytes = 65 * MIB;
+
+  /** Of zeros: chunks of one size, in a file that takes no time to make. */
+  function makeZeros(): { id: ContentId; items: CopyItem[] } {
+    const { id, refs } = fixture.chunk(new Uint8Array(bytes));
+    writeFileSync(join(fixture.root, 'source'), '');
+    truncateSync(join(fixture.root, 'source'), bytes);
+    return {
+      id,
+      items: refs.map(({ hash, bytes, offset }) => ({ path: 'source', sourceOffset: offset, hash, bytes, fileOffset: offset })),
+    };
+  }
+
+  /** `held`: what copies wait for before they begin. `calls`: the jobs and flushes, as they end. */
+  async function makeStaging({ held = Promise.resolve(), disk = realDisk, flushed = Promise.resolve() } = {}): Promise<{
+    staging: Staging;
+    calls: string[];
+  }> {
+    const calls: string[] = [];
+    const noting = (thread: JobCaller, before: () => Promise<void>): JobCaller => ({
+      busy: 0,
+      call: async (name, input, transfer) => {
+        await before();
+        const output = await thread.call(name, input, transfer);
+        calls.push(name);
+        return output;
+      },
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    });
+    const makeDurable: DiskAccess['makeDurable'] = () => {
+      calls.push('flush');
+      return flushed;
+    };
+    const staging = await Staging.open({
+      root: fixture.root,
+      access: { disk: realDisk, watch: fixture.access.watch, makeDurable },
+      writeThread: noting(inlineThread(disk), () => Promise.resolve()),
+      work: workOf(noting(inlineThread(), () => held)),
+      clock: fixture.clock,
+      minFreeBytes: 0,
+    });
+    calls.length = 0;
+    return { staging, calls };
+  }
+
+  test('are there when it is finished: nothing is flushed, and no name given, while one is at it', async () => {
+    const held = new Deferred();
+    const { staging, calls } = await makeStaging({ held: held.promise });
+    const { id, items } = makeZeros();
+    await staging.openPart(id, bytes);
+    const copied = staging.copyPart(id, items.slice(0, 3));
+    const finished = staging.finish([id]);
+    await turns();
+    expect(calls).toEqual(['stageOpenPart']);
+    held.resolve();
+    expect(await copied).toEqual([true, true, true]);
+    await finished;
+    expect(calls).toEqual(['stageOpenPart', 'copyIntoPart', 'stageWritten', 'flush', 'stageFinish']);
+    expect(readdirSync(tmp())).toEqual([toHex(id)]);
+  });
+
+  test('go with it when it is dropped, and are not held; a late copy does not bring it back', async () => {
+    const held = new Deferred();
+    const flushed = Promise.reject(new SamerootError('IO_ERROR', 'not flushed'));
+    flushed.catch(() => undefined);
+    const { staging, calls } = await makeStaging({ held: held.promise, flushed });
+    const { id, items } = makeZeros();
+    await staging.openPart(id, bytes);
+    const before = staging.copyPart(id, items.slice(0, 3));
+    const finished = staging.finish([id]);
+    const after = staging.copyPart(id, items.slice(3));
+    const results = Promise.allSettled([before, finished, after]);
+    held.resolve();
+    expect(await results).toMatchObject([
+      { status: 'fulfilled' },
+      { status: 'rejected', reason: { code: 'IO_ERROR' } },
+      { status: 'rejected', reason: { code: 'IO_ERROR' } },
+    ]);
+    expect(calls.indexOf('stageDiscard')).toBeGreaterThan(calls.indexOf('copyIntoPart'));
+    expect([staging.hasPart(id), staging.complete(id), readdirSync(tmp())]).toEqual([false, false, []]);
+  });
+
+  test('count for the flush in the background, and where that fails, so does the finish', async () => {
+    let flushes = 0;
+    const flushLater: Disk['flushLater'] = (_handle, done) => {
+      flushes++;
+      setImmediate(done, new Error('EIO'));
+    };
+    const { staging } = await makeStaging({ disk: { ...realDisk, flushLater } });
+    const { id, items } = makeZeros();
+    await staging.openPart(id, bytes);
+    expect(await staging.copyPart(id, items)).not.toContain(false);
+    await turns();
+    expect(flushes).toBe(1);
+    await expect(staging.finish([id])).rejects.toMatchObject({ code: 'IO_ERROR' });
+    expect([staging.complete(id), readdirSync(tmp())]).toEqual([false, []]);
+  });
 });

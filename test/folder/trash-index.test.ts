@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
 import { realTimers } from '../../src/app/real-world.ts';
 import { silentLog, type Timers } from '../../src/base/world.ts';
 import { ContentIndex } from '../../src/folder/content-index.ts';
-import type { ReadThread } from '../../src/folder/disk-jobs.ts';
+import type { JobCaller, JobInput } from '../../src/folder/disk-jobs.ts';
 import { DiskThread } from '../../src/folder/disk-thread.ts';
 import { TrashIndex } from '../../src/folder/trash-index.ts';
 import { Fixture, noise, type Thing } from './disk-fixture.ts';
@@ -34,14 +34,12 @@ async function dieShowing(things: Record<string, Thing>): Promise<void> {
 
 function indexWith(timers: Timers = realTimers, fail: () => boolean = () => false): TrashIndex {
   const { root, replica, trash, gate } = fixture;
-  const noting: ReadThread = {
-    call: async (name, input) => {
-      if ('paths' in input && name === 'examineAll') read.push(...input.paths);
-      if (fail()) throw new Error('the disk fails');
-      return thread.call(name, input);
-    },
+  const call: JobCaller['call'] = async (name, input) => {
+    if (name === 'examineAll') read.push(...(input as JobInput<'examineAll'>).paths);
+    if (fail()) throw new Error('the disk fails');
+    return thread.call(name, input);
   };
-  return new TrashIndex({ root, replica, trash, gate, thread: noting, timers, log: silentLog });
+  return new TrashIndex({ root, replica, trash, gate, thread: { call }, work: { call, width: 2 }, timers, log: silentLog });
 }
 
 test('what a run moved there and could not record is found by its content, and listed', async () => {
@@ -54,7 +52,7 @@ test('what a run moved there and could not record is found by its content, and l
   expect(fixture.trash.get(place('gone'))).toMatchObject({ owner: 'gone' });
   const index = new ContentIndex(fixture.store);
   expect(index.path(fixture.chunk(large).id)).toBe(place('a/b'));
-  expect(index.localChunk(fixture.chunk(large).refs[1]!.hash)?.path).toBe(place('a/b'));
+  expect(index.localChunks([fixture.chunk(large).refs[1]!.hash])[0]?.path).toBe(place('a/b'));
   expect(await fixture.materialiser.redo()).toMatchObject({ dirty: [], missing: [], left: [] });
 });
 

@@ -73,16 +73,56 @@ test('one job after the other needs no further thread', async () => {
 
 test('another thread is started when all are busy, up to the width, and gets jobs once it has answered', async () => {
   const { first, others, work, call } = threads(3);
-  for (let count = 0; count < 6; count++) void call();
-  expect(first.busy).toBe(6);
-  expect(others.length).toBe(2);
-  expect(work.started).toBe(1);
-  for (const thread of others) thread.jobs[0]!.answer();
+  void call();
+  void call();
+  expect([first.busy, others.length, work.started]).toEqual([2, 1, 1]);
+  others[0]!.jobs[0]!.answer();
   await settled();
+  expect(work.started).toBe(2);
+  for (let count = 0; count < 2; count++) void call();
+  expect([first.busy, others[0]!.busy, others.length]).toEqual([2, 2, 2]);
+  others[1]!.jobs[0]!.answer();
+  await settled();
+  for (let count = 0; count < 5; count++) void call();
   expect(work.started).toBe(3);
-  for (let count = 0; count < 4; count++) void call();
-  expect([first.busy, ...others.map(({ busy }) => busy)]).toEqual([6, 2, 2]);
   expect(others.length).toBe(2);
+});
+
+test('what more is called waits for the thread that is free first, in the order of the calls', async () => {
+  const { first, others, work } = threads(2);
+  const order: number[] = [];
+  const calls = Array.from({ length: 7 }, (_, index) => work.call('readRules', { root: `/${index}` }).then(() => order.push(index)));
+  // Whoever else uses the first thread waits for two of these at most.
+  expect([first.busy, work.busy]).toEqual([2, 7]);
+  others[0]!.jobs[0]!.answer();
+  await settled();
+  expect([first.busy, others[0]!.busy, work.busy]).toEqual([2, 2, 7]);
+  others[0]!.jobs[0]!.answer();
+  await settled();
+  expect([first.busy, others[0]!.busy, work.busy]).toEqual([2, 2, 6]);
+  expect(order).toEqual([2]);
+  while (work.busy > 0) {
+    (others[0]!.jobs[0] ?? first.jobs[0])!.answer();
+    await settled();
+  }
+  await Promise.all(calls);
+  expect(order).toEqual([2, 3, 4, 5, 6, 0, 1]);
+});
+
+test('what others have called of the first thread does not keep jobs from it', async () => {
+  const { first, call } = threads(1);
+  for (let count = 0; count < 5; count++) void first.call('look');
+  void call();
+  expect(first.jobs.filter(({ name }) => name === 'readRules').length).toBe(1);
+});
+
+test('closing fails what still waits', async () => {
+  const { first, work, call } = threads(1);
+  const calls = [call(), call(), call()];
+  const closed = work[Symbol.asyncDispose]();
+  await expect(calls[2]).rejects.toMatchObject({ code: 'CLOSED' });
+  while (first.jobs.length > 0) first.jobs[0]!.answer();
+  await Promise.all([closed, calls[0], calls[1]]);
 });
 
 test('threads without work end after a while, and come again', async () => {

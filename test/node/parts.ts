@@ -80,15 +80,8 @@ export class FakeTarget implements ContentTarget {
     return Promise.resolve(this.parts.has(toHex(content)));
   }
 
-  present(content: ContentId, offsetBytes: number, chunks: readonly { readonly bytes: number }[]): Promise<readonly boolean[]> {
-    let offset = offsetBytes;
-    return Promise.resolve(
-      chunks.map(({ bytes }) => {
-        const here = this.part(content).has(offset);
-        offset += bytes;
-        return here;
-      }),
-    );
+  present(content: ContentId, chunks: readonly { readonly fileOffset: number }[]): Promise<readonly boolean[]> {
+    return Promise.resolve(chunks.map(({ fileOffset }) => this.part(content).has(fileOffset)));
   }
 
   async write(content: ContentId, frame: Uint8Array, chunks: readonly ChunkInFrame[]): Promise<readonly boolean[]> {
@@ -123,9 +116,9 @@ export class FakeTarget implements ContentTarget {
     );
   }
 
-  localChunk(chunkHash: Uint8Array): { readonly path: string; readonly offsetBytes: number } | undefined {
-    this.looked++;
-    return this.local.has(toHex(chunkHash)) ? { path: 'here', offsetBytes: 0 } : undefined;
+  localChunks(hashes: readonly Uint8Array[]): ({ readonly path: string; readonly offsetBytes: number } | undefined)[] {
+    this.looked += hashes.length;
+    return hashes.map((chunkHash) => (this.local.has(toHex(chunkHash)) ? { path: 'here', offsetBytes: 0 } : undefined));
   }
 }
 
