@@ -27,6 +27,8 @@ export type JobOutput<K extends JobName> = ReturnType<Jobs[K]>;
 export interface JobCaller extends AsyncDisposable {
   /** Jobs that are queued or running. */
   readonly busy: number;
+  /** It has died: every call fails. */
+  readonly ended?: boolean;
   /** Buffers in `transfer` are moved, not copied, and must not be used afterwards. */
   call<K extends JobName>(name: K, input: JobInput<K>, transfer?: readonly ArrayBuffer[]): Promise<JobOutput<K>>;
   /** Waits for the jobs that are queued; what is called afterwards fails with `CLOSED`. */

@@ -95,6 +95,8 @@ export class WorkThreads implements WorkCaller {
 
   /** One that has room for another job, which is counted as its own. */
   #free(): Member | undefined {
+    // One that has died takes no more: idle as it is, it would be chosen for ever.
+    this.#others = this.#others.filter(({ thread }) => thread.ended !== true);
     const [free] = this.#members.filter(({ jobs }) => jobs < JOBS_PER_THREAD).toSorted((a, b) => a.thread.busy - b.thread.busy);
     if (free === undefined || free.thread.busy > 0) this.#startAnother();
     if (free !== undefined) free.jobs++;
@@ -102,7 +104,7 @@ export class WorkThreads implements WorkCaller {
   }
 
   #handOut(member: Member): void {
-    while (member.jobs < JOBS_PER_THREAD) {
+    while (member.jobs < JOBS_PER_THREAD && member.thread.ended !== true) {
       const next = this.#waiting.shift();
       if (next === undefined) return;
       member.jobs++;

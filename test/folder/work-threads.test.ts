@@ -20,6 +20,7 @@ function manualTimers() {
 class FakeThread implements JobCaller {
   readonly jobs: { name: JobName; answer: () => void; fail: (error: Error) => void }[] = [];
   closed = false;
+  ended = false;
 
   get busy() {
     return this.jobs.length;
@@ -171,4 +172,21 @@ test('closing ends what was started here, also what starts just then', async () 
   await settled();
   expect(others.every(({ closed }) => closed)).toBe(true);
   await expect(call()).rejects.toMatchObject({ code: 'CLOSED' });
+});
+
+test('a thread that has died gets no more jobs', async () => {
+  const { first, others, work, call } = threads(2);
+  void call();
+  void call();
+  others[0]!.jobs[0]!.answer();
+  await settled();
+  const lost = call();
+  others[0]!.ended = true;
+  others[0]!.jobs[0]!.fail(new Error('the thread has died'));
+  await expect(lost).rejects.toThrow('died');
+  first.jobs[0]!.answer();
+  await settled();
+  void call();
+  expect([first.busy, others[0]!.busy]).toEqual([2, 0]);
+  expect(work.started).toBe(1);
 });
