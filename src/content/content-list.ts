@@ -27,6 +27,7 @@ import {
   LIST_LEVEL_MAX,
   LIST_PAGE_REFS_MAX,
   LIST_PAGE_REFS_MIN,
+  KIB,
 } from '../base/limits.ts';
 import { hash } from './hash.ts';
 
@@ -254,6 +255,21 @@ export interface ListLeaf {
   readonly offsetBytes: number;
   /** The chunks of one leaf page. */
   readonly refs: readonly ListRef[];
+}
+
+/** What is under way of a list may be bounded by this: its bytes, and something for each chunk, which a bad list may make as small as it likes. */
+export function leafWeight({ refs }: ListLeaf): number {
+  return refs.reduce((sum, { bytes }) => sum + Math.max(bytes, KIB), 0);
+}
+
+/**
+ * How long a content of several chunks is: the list is hashed, while what an entry says is its author's word.
+ * @throws {SamerootError} `CONTENT_MISSING` if its top page is not in the source, `BAD_ENCODING`
+ */
+export function listedBytes(source: ListSource, id: ContentId): number {
+  const page = source(contentHash(id));
+  if (page === undefined) throw new SamerootError('CONTENT_MISSING', 'a page of a content list is not here');
+  return openVisit(topVisit(id), page).reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 /**

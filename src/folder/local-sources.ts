@@ -8,7 +8,7 @@ import { SamerootError } from '../base/errors.ts';
 import { MIB } from '../base/limits.ts';
 import { workAhead } from '../base/work-ahead.ts';
 import type { Log } from '../base/world.ts';
-import { contentHash, contentLevel, listLeaves, type ContentId } from '../content/content-list.ts';
+import { contentHash, contentLevel, leafWeight, listedBytes, listLeaves, type ContentId } from '../content/content-list.ts';
 import type { Replica } from '../replica/replica.ts';
 import * as keyspace from '../store/keyspace.ts';
 import { ContentIndex } from './content-index.ts';
@@ -38,8 +38,9 @@ interface Search extends WantedContent {
 }
 
 const SMALL_PER_JOB = 512;
-/** Some are copied while others are flushed. */
-const LARGE_TOGETHER = 8;
+/** Some are copied while others are flushed; but few, for on a disk that is nearly full each would take what another needs. */
+const TOGETHER_BYTES: number = 128 * MIB;
+const TOGETHER_MAX = 8;
 /** Of one content, in pages of its list: enough for all work threads. */
 const COPIES_AHEAD_BYTES: number = 64 * MIB;
 
@@ -80,7 +81,8 @@ export class LocalSources {
     const small = left().filter(({ content }) => contentLevel(content) === 0);
     for (const content of await this.#copySmall(small)) obtained.add(byteKey(content));
     const large = left().filter(({ content }) => contentLevel(content) > 0);
-    const copies = workAhead(large, { weigh: () => 1, weightMax: LARGE_TOGETHER, work: (search) => this.#copyLarge(search) });
+    const weigh = ({ bytes }: Search): number => Math.max(bytes, TOGETHER_BYTES / TOGETHER_MAX);
+    const copies = workAhead(large, { weigh, weightMax: TOGETHER_BYTES, work: (search) => this.#copyLarge(search) });
     for await (const content of copies) if (content !== undefined) obtained.add(byteKey(content));
   }
 
@@ -139,6 +141,8 @@ export class LocalSources {
     const { staging, log } = this.#options;
     for (const path of paths) {
       try {
+        // It would be made as long as the entry says: what is not as its list is left to the fetcher, which says so.
+        if (listedBytes(this.#listPage, content) !== bytes) return undefined;
         await staging.openPart(content, bytes);
         if (!(await this.#copyChunks(content, path))) continue;
         await staging.finish([content]);
@@ -152,11 +156,12 @@ export class LocalSources {
     return undefined;
   }
 
+  readonly #listPage = (hash: Uint8Array): Uint8Array | undefined => this.#options.replica.store.get(keyspace.listPageKey(hash));
+
   async #copyChunks(content: ContentId, path: string): Promise<boolean> {
-    const { staging, replica } = this.#options;
-    const source = (hash: Uint8Array): Uint8Array | undefined => replica.store.get(keyspace.listPageKey(hash));
-    const copies = workAhead(listLeaves(source, content), {
-      weigh: ({ refs }) => refs.reduce((sum, { bytes }) => sum + bytes, 0),
+    const { staging } = this.#options;
+    const copies = workAhead(listLeaves(this.#listPage, content), {
+      weigh: leafWeight,
       weightMax: COPIES_AHEAD_BYTES,
       work: ({ offsetBytes, refs }) => {
         let at = offsetBytes;

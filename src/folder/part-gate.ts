@@ -11,6 +11,8 @@ interface Part {
   /** Of these, those that use it, and those that end it or wait to. */
   users: number;
   enders: number;
+  /** One of them is at it: the kernel tells of a lost write once, so a second flush beside a failed one would know nothing. */
+  ending: boolean;
   waiting: (() => void)[];
 }
 
@@ -38,8 +40,14 @@ export class PartGate {
     const parts = names.map((name) => [name, this.#enter(name)] as const);
     for (const [, part] of parts) part.enders++;
     try {
-      for (const [, part] of parts) while (part.users > 0) await changeOf(part);
-      return await run();
+      // All at once: two that end the same ones would wait for each other.
+      for (let busy = busyOne(parts); busy !== undefined; busy = busyOne(parts)) await changeOf(busy);
+      for (const [, part] of parts) part.ending = true;
+      try {
+        return await run();
+      } finally {
+        for (const [, part] of parts) part.ending = false;
+      }
     } finally {
       for (const [name, part] of parts) {
         part.enders--;
@@ -49,7 +57,7 @@ export class PartGate {
   }
 
   #enter(name: string): Part {
-    const part = this.#parts.get(name) ?? { visitors: 0, users: 0, enders: 0, waiting: [] };
+    const part = this.#parts.get(name) ?? { visitors: 0, users: 0, enders: 0, ending: false, waiting: [] };
     part.visitors++;
     this.#parts.set(name, part);
     return part;
@@ -59,6 +67,10 @@ export class PartGate {
     if (--part.visitors === 0) this.#parts.delete(name);
     for (const wake of part.waiting.splice(0)) wake();
   }
+}
+
+function busyOne(parts: readonly (readonly [name: string, part: Part])[]): Part | undefined {
+  return parts.find(([, { users, ending }]) => users > 0 || ending)?.[1];
 }
 
 function changeOf(part: Part): Promise<void> {

@@ -181,6 +181,8 @@ export class StageJobs {
   /** So many bytes of a part were written by other threads, and their flush is seen to here. */
   stageWritten(input: { tmp: string; name: string; bytes: number }): void {
     try {
+      // Finished meanwhile: then it was read, not written.
+      if (lstatOrNothing(this.#disk, join(input.tmp, input.name + PART)) === undefined) return;
       this.#flushNowAndThen(input.tmp, input.name, input.bytes);
     } catch (error) {
       throw asIoError('could not be flushed', input.name, error);

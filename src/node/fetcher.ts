@@ -10,7 +10,15 @@ import { equalBytes } from '../base/bytes.ts';
 import { SamerootError } from '../base/errors.ts';
 import { CHUNK_FRAME_BYTES_MAX, LIST_PAGES_PER_REQUEST_MAX, MIB, SERVE_QUEUE_MAX } from '../base/limits.ts';
 import type { Log, World } from '../base/world.ts';
-import { contentHash, contentLevel, decodeListPage, listLeaves, missingListPages, type ContentId } from '../content/content-list.ts';
+import {
+  contentHash,
+  contentLevel,
+  decodeListPage,
+  listedBytes,
+  listLeaves,
+  missingListPages,
+  type ContentId,
+} from '../content/content-list.ts';
 import { hash } from '../content/hash.ts';
 import { contentKey, FetchPlan, type Piece, type PieceChunk } from '../session/fetch-plan.ts';
 import * as keyspace from '../store/keyspace.ts';
@@ -141,7 +149,7 @@ export class Fetcher {
     await this.#fetchListPages(order);
     const { content, bytes, target } = order;
     // The size is the entry's word, the list is hashed: a target makes room by it, so they must agree.
-    const listed = decodeListPage(this.listPage(contentHash(content))!, contentLevel(content)).reduce((sum, ref) => sum + ref.bytes, 0);
+    const listed = listedBytes(this.listPage, content);
     if (listed !== bytes) throw new SamerootError('BAD_MESSAGE', `a peer says ${bytes} bytes of a content that has ${listed}`);
     const resumed = await target.begin(content, bytes);
     for await (const leaf of planLeaves(target, content, listLeaves(this.listPage, content), resumed)) {

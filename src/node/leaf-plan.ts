@@ -6,7 +6,7 @@
  */
 import { MIB } from '../base/limits.ts';
 import { workAhead } from '../base/work-ahead.ts';
-import type { ContentId, ListLeaf } from '../content/content-list.ts';
+import { leafWeight, type ContentId, type ListLeaf } from '../content/content-list.ts';
 import type { PieceChunk } from '../session/fetch-plan.ts';
 import type { ContentTarget, LocalCopy } from './contents.ts';
 
@@ -30,7 +30,7 @@ export function planLeaves(
   resumed: boolean,
 ): AsyncGenerator<PlannedLeaf> {
   return workAhead(leaves, {
-    weigh: ({ refs }) => refs.reduce((sum, { bytes }) => sum + bytes, 0),
+    weigh: leafWeight,
     weightMax: COPIES_AHEAD_BYTES,
     work: (leaf) => {
       const chunks = chunksOf(leaf);

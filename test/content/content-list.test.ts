@@ -9,6 +9,8 @@ import {
   ContentListBuilder,
   decodeListPage,
   EMPTY_CONTENT,
+  leafWeight,
+  listedBytes,
   listLeaves,
   missingListPages,
   singleChunk,
@@ -147,6 +149,19 @@ describe('content list', () => {
     expect(toHex(contentHash(singleChunk(one.hash)))).toBe(toHex(one.hash));
     expect(() => [...listLeaves(pages.source, EMPTY_CONTENT)]).toThrow(RangeError);
     expect(missingListPages(pages.source, EMPTY_CONTENT, 9)).toEqual([]);
+  });
+
+  test('its size is that of its chunks; what is under way of it weighs something for each, however small', () => {
+    for (const refs of [chunks(2), chunks(5_000)]) {
+      const { pages, id, bytes } = build(refs);
+      expect(listedBytes(pages.source, id)).toBe(bytes);
+      expect(() => listedBytes(() => undefined, id)).toThrow('is not here');
+    }
+    const tiny = build(Array.from({ length: 500 }, (_, at) => chunk(at, false, 1)));
+    const weights = [...listLeaves(tiny.pages.source, tiny.id)].map(leafWeight);
+    expect(weights.reduce((sum, weight) => sum + weight, 0)).toBe(500 * 1024);
+    const pair = build([chunk(1, false, 5_000), chunk(2, false, 6_000)]);
+    expect([...listLeaves(pair.pages.source, pair.id)].map(leafWeight)).toEqual([11_000]);
   });
 
   test('ends, and shares its pages, where all chunks are equal', () => {

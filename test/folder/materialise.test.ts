@@ -17,7 +17,7 @@ import fc from 'fast-check';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { singleChunk } from '../../src/content/content-list.ts';
 import { hash } from '../../src/content/hash.ts';
-import { write } from '../../src/entry/entry.ts';
+import { write, type Value } from '../../src/entry/entry.ts';
 import { conflictName } from '../../src/entry/view.ts';
 import { diskStat } from '../../src/folder/disk-stat.ts';
 import { DiskThread } from '../../src/folder/disk-thread.ts';
@@ -101,6 +101,21 @@ describe('what a peer wrote appears', () => {
     expect(readFileSync(join(day, 'a'), 'utf8')).toBe('one');
     const other = readdirSync(day).find((name) => name.startsWith('~'))!;
     expect(readFileSync(join(day, other, 'a'), 'utf8')).toBe('two');
+  });
+
+  test('a copy of a file that is here already; not where its entry says another size than its list', async () => {
+    await show({ a: file(noise(300_000)) });
+    const copied = await fixture.materialiser.project(await fixture.commit({ b: file(noise(300_000)) }));
+    expect(copied).toMatchObject({ missing: [], dirty: [] });
+    expect(fixture.tree()).toMatchObject({ b: shown(file(noise(300_000))) });
+    for (const bytes of [299_999, 300_001]) {
+      const value = fixture.value.bind(fixture);
+      fixture.value = (thing) => ({ ...value(thing), bytes }) as Value;
+      const { missing, done } = await fixture.materialiser.project(await fixture.commit({ c: file(noise(300_000)) }));
+      expect([missing.length, done]).toEqual([1, []]);
+      expect(Object.keys(fixture.tree())).toEqual(['a', 'b']);
+      fixture.value = value;
+    }
   });
 
   test('a change of mode and time keeps the file', async () => {

@@ -50,15 +50,15 @@ test('other parts are not concerned; of several that are ended together, each is
   await Promise.all(all);
 });
 
-test('two may end a part at once, one within the other too; it is free when both are through', async () => {
-  const { gate, begun, use, end, through } = steps();
-  const all = [gate.end(['x'], () => end('inner')), end('other')];
-  expect(begun).toEqual(['inner', 'other']);
-  all.push(use('late'));
-  await through('inner');
-  expect(begun).toEqual(['inner', 'other']);
+test('of two that end the same parts the second waits for the first, and both come before who wants to use one', async () => {
+  const { begun, use, end, through } = steps();
+  const all = [end('first', ['x', 'y']), end('second', ['y', 'x']), end('other', ['z']), use('late')];
+  expect(begun).toEqual(['first', 'other']);
+  await through('first');
+  expect(begun).toEqual(['first', 'other', 'second']);
+  await through('second');
+  expect(begun).toEqual(['first', 'other', 'second', 'late']);
   await through('other');
-  expect(begun).toEqual(['inner', 'other', 'late']);
   await through('late');
   await Promise.all(all);
 });
