@@ -2,11 +2,12 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { realClock } from '../../src/app/real-world.ts';
-import { answer, makeJobs, type ReadThread } from '../../src/folder/disk-jobs.ts';
+import { answer, makeJobs } from '../../src/folder/disk-jobs.ts';
 import type { Disk } from '../../src/folder/disk.ts';
 import { errorOf } from '../../src/folder/job-failure.ts';
 import { RealDiskAccess, realDisk } from '../../src/folder/real-disk.ts';
 import { takeTransfer } from '../../src/folder/transfer.ts';
+import type { WorkCaller } from '../../src/folder/work-threads.ts';
 import { seededBytes } from '../content/seeded-bytes.ts';
 import { World } from '../folder/ingest-world.ts';
 import { growth } from './exponent.ts';
@@ -50,19 +51,22 @@ function countingDisk(calls: Calls): Disk {
 /** The read jobs in place. No watches: the test says what has happened. No flushes: other tests say when they are due. */
 async function countedWorld(calls: Calls): Promise<World> {
   const jobs = makeJobs(countingDisk(calls), realClock);
-  const thread: ReadThread = {
+  const thread: WorkCaller = {
+    width: 1,
+    busy: 0,
     call: async (name, input) => {
       const { output, error } = answer(jobs, { id: 1, name, input });
       takeTransfer();
       if (error !== undefined) throw errorOf(error);
       return output as never;
     },
+    [Symbol.asyncDispose]: () => Promise.resolve(),
   };
   const access = Object.assign(new RealDiskAccess(), {
     watch: () => ({ close: () => undefined }),
     makeDurable: () => Promise.resolve(),
   });
-  return World.make(1, { thread, access });
+  return World.make(1, { thread, work: thread, access });
 }
 
 function fill(world: World, files: number): void {
