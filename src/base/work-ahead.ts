@@ -10,9 +10,11 @@ export interface WorkAhead<T, R> {
   readonly weightMax: number;
   /** A result that is there at once is given out before the next item is looked at: then nothing is begun ahead. */
   readonly work: (item: T) => R | Promise<R>;
+  /** Called when it is over, before what is still under way is waited for: it need not go on. */
+  readonly abandon?: () => void;
 }
 
-export async function* workAhead<T, R>(items: Iterable<T>, { weigh, weightMax, work }: WorkAhead<T, R>): AsyncGenerator<R> {
+export async function* workAhead<T, R>(items: Iterable<T>, { weigh, weightMax, work, abandon }: WorkAhead<T, R>): AsyncGenerator<R> {
   const source = items[Symbol.iterator]();
   const underWay: { readonly result: R | Promise<R>; readonly weight: number }[] = [];
   let weight = 0;
@@ -38,6 +40,7 @@ export async function* workAhead<T, R>(items: Iterable<T>, { weigh, weightMax, w
       yield result;
     }
   } finally {
+    abandon?.();
     await Promise.allSettled(underWay.map(({ result }) => result));
     if (!ended) source.return?.();
   }

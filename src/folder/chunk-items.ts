@@ -23,7 +23,7 @@ export function chunkItems<T extends { readonly hash: Uint8Array }>(
   return { hashes, spans: Float64Array.from(spans) };
 }
 
-export function hashAt(items: ChunkItems, index: number): Uint8Array {
+export function hashAt(items: Pick<ChunkItems, 'hashes'>, index: number): Uint8Array {
   return items.hashes.subarray(index * HASH_BYTES, (index + 1) * HASH_BYTES);
 }
 

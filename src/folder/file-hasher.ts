@@ -11,12 +11,14 @@
  */
 import { byteKey } from '../base/bytes.ts';
 import type { ErrorCode } from '../base/errors.ts';
-import { HASH_BYTES, MIB, MTIME_MS_MAX } from '../base/limits.ts';
+import { MIB, MTIME_MS_MAX } from '../base/limits.ts';
+import { workAhead } from '../base/work-ahead.ts';
 import type { ChunkRun, Chunking } from '../content/chunk-run.ts';
 import { ContentListBuilder, type ContentId } from '../content/content-list.ts';
 import type { FoundValue } from '../entry/entry.ts';
 import * as keyspace from '../store/keyspace.ts';
 import type { Operation, Store } from '../store/store.ts';
+import { hashAt } from './chunk-items.ts';
 import { chunkPlaceRows } from './content-index.ts';
 import { wholeMs } from './disk-stat.ts';
 import type { HashThreads } from './disk-jobs.ts';
@@ -70,23 +72,16 @@ export class FileHasher {
   }
 
   /** Of findings that are on the disk. Further jobs run while these outcomes are worked on. */
-  async *examine(findings: readonly Finding[]): AsyncGenerator<readonly Outcome[]> {
-    const { width } = this.#options.threads;
-    const slots = new Slots(width + 1);
-    const running: Promise<readonly Outcome[]>[] = [];
-    try {
-      for (const work of this.#works(findings, slots)) {
-        const outcomes = work();
-        outcomes.catch(() => undefined); // Each is waited for in its turn.
-        running.push(outcomes);
-        if (running.length > width) yield await running.shift()!;
-      }
-      while (running.length > 0) yield await running.shift()!;
-    } finally {
+  examine(findings: readonly Finding[]): AsyncGenerator<readonly Outcome[]> {
+    const jobsMax = this.#options.threads.width + 1;
+    const slots = new Slots(jobsMax);
+    return workAhead(this.#works(findings, slots), {
+      weigh: () => 1,
+      weightMax: jobsMax,
+      work: (work) => work(),
       // If it was left early: nothing goes on behind the back of whoever comes next.
-      slots.close();
-      await Promise.allSettled(running);
-    }
+      abandon: () => slots.close(),
+    });
   }
 
   *#works(findings: readonly Finding[], slots: Slots): Generator<() => Promise<readonly Outcome[]>> {
@@ -131,7 +126,7 @@ export class FileHasher {
     const onChunks = async (chunks: ChunkRun): Promise<void> => {
       let bytes = 0;
       for (const [index, size] of chunks.sizes.entries()) {
-        builder.add({ hash: chunks.hashes.subarray(index * HASH_BYTES, (index + 1) * HASH_BYTES), bytes: size });
+        builder.add({ hash: hashAt(chunks, index), bytes: size });
         bytes += size;
       }
       onHashed(0, bytes);

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { MIB } from '../base/limits.ts';
 import { chunkItems } from './chunk-items.ts';
 import type { JobCaller } from './disk-jobs.ts';
+import { Slots } from './slots.ts';
 import type { WorkCaller } from './work-threads.ts';
 
 const JOB_BYTES: number = 8 * MIB;
@@ -38,25 +39,25 @@ export interface CopyItem extends ChunkInPart {
 
 export class PartCopies {
   readonly #options: PartCopiesOptions;
-  readonly #waiting: (() => void)[] = [];
-  #running = 0;
+  readonly #slots: Slots;
 
   constructor(options: PartCopiesOptions) {
     this.#options = options;
+    this.#slots = new Slots(options.work.width + 1);
   }
 
   /** True = it is in the part. */
   check(name: string, chunks: readonly ChunkInPart[]): Promise<boolean[]> {
     const { tmp, work } = this.#options;
     return this.#inJobs(chunks, (some) =>
-      this.#inTurn(() => work.call('checkPart', { tmp, name, ...chunkItems(some, ({ bytes, fileOffset }) => [bytes, fileOffset]) })),
+      this.#slots.run(() => work.call('checkPart', { tmp, name, ...chunkItems(some, ({ bytes, fileOffset }) => [bytes, fileOffset]) })),
     );
   }
 
   /** True = verified and written. False = the file cannot be read or has other bytes. */
   copy(name: string, items: readonly CopyItem[]): Promise<boolean[]> {
     return this.#inJobs(items, async (some) => {
-      const copied = await this.#inTurn(() => this.#copy(name, some));
+      const copied = await this.#slots.run(() => this.#copy(name, some));
       const bytes = some.reduce((sum, item, at) => sum + (copied[at] === true ? item.bytes : 0), 0);
       // The flushes of a part are all begun by one thread, which also ends it: see `stageWritten`.
       if (bytes > 0) await this.#options.writeThread.call('stageWritten', { tmp: this.#options.tmp, name, bytes });
@@ -94,18 +95,5 @@ export class PartCopies {
       if (result.status === 'rejected') throw result.reason;
       return result.value;
     });
-  }
-
-  async #inTurn<T>(job: () => Promise<T>): Promise<T> {
-    if (this.#running > this.#options.work.width) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    else this.#running++;
-    try {
-      return await job();
-    } finally {
-      const next = this.#waiting.shift();
-      // The turn is passed on: nobody who comes now gets it first.
-      if (next === undefined) this.#running--;
-      else next();
-    }
   }
 }

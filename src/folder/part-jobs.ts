@@ -19,10 +19,9 @@ import { DiskFloor } from './disk-floor.ts';
 import { OPEN, type Disk } from './disk.ts';
 import { readFully, writeFully } from './file-io.ts';
 import { asIoError } from './io-error.ts';
+import { PART } from './paths.ts';
 import { SourceFile } from './source-file.ts';
 
-/** What the file name of a large content ends in until it is finished. */
-export const PART = '.part';
 /** Read, and written, with one call. */
 const RUN_BYTES_MAX: number = MIB;
 

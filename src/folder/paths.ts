@@ -9,6 +9,9 @@ import type { ErrorCode } from '../base/errors.ts';
 /** Our own folder inside the shared one: database, key, staging, trash. Never replicated, nor that of a share inside this one. */
 export const OWN_FOLDER = '.sameroot';
 
+/** What the name of a large content in staging ends in until it is finished. */
+export const PART = '.part';
+
 const FILE_PREFIX = utf8('f/');
 
 export function fileKey(path: string): Uint8Array {

@@ -66,8 +66,8 @@ export class PlaceJobs {
     } catch {
       // Gone or changed: it was placed all the same.
     }
-    const isAsPlaced = link !== undefined && equalBytes(link.target, want.target);
-    return { ...outcome, stat: isAsPlaced ? link!.stat : { ...outcome.stat, ctimeMs: 0 } };
+    if (link !== undefined && equalBytes(link.target, want.target)) return { ...outcome, stat: link.stat };
+    return { ...outcome, stat: { ...outcome.stat, ctimeMs: 0 } };
   }
 
   /** What the last batch of an earlier run has shown. To be asked before anything else is done in staging. */

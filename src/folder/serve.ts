@@ -13,7 +13,7 @@ import type { Timer, Timers } from '../base/world.ts';
 import type { ContentId } from '../content/content-list.ts';
 import type { Store } from '../store/store.ts';
 import { ContentIndex } from './content-index.ts';
-import { OWN_FOLDER } from './paths.ts';
+import { OWN_FOLDER, PART } from './paths.ts';
 import { getPlaced } from './placed.ts';
 import type { ReadThread } from './disk-jobs.ts';
 import type { ReadItem } from './read-jobs.ts';
@@ -94,7 +94,7 @@ export class ContentReader {
    * is as long as its content from the start, and only who writes it knows which bytes are there.
    */
   readPart(content: ContentId, wanted: readonly WantedRange[]): Promise<ChunksRead | undefined> {
-    return this.#readRanges({ path: `${STAGING}/${stagedName(content)}.part`, stat: undefined, ranges: wanted });
+    return this.#readRanges({ path: `${STAGING}/${stagedName(content)}${PART}`, stat: undefined, ranges: wanted });
   }
 
   async #readRanges(item: ReadItem): Promise<ChunksRead | undefined> {

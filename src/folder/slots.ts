@@ -29,6 +29,17 @@ export class Slots {
     return Promise.resolve();
   }
 
+  /** In a slot: at once, if one is free. @throws {SamerootError} `CLOSED` */
+  async run<T>(job: () => Promise<T>): Promise<T> {
+    if (this.#free > 0 && !this.#closed) this.#free--;
+    else await this.take();
+    try {
+      return await job();
+    } finally {
+      this.release();
+    }
+  }
+
   release(): void {
     if (this.#closed) return;
     const next = this.#line.shift();

@@ -20,7 +20,7 @@ import { lstatOrNothing } from './disk-stat.ts';
 import { OPEN, type Disk } from './disk.ts';
 import { flushNames, OWNER_ONLY, readSmall, removeFile, scratch, tryToRemove, writeFile, writeFully } from './file-io.ts';
 import { asIoError } from './io-error.ts';
-import { PART } from './part-jobs.ts';
+import { PART } from './paths.ts';
 import { SourceFile } from './source-file.ts';
 
 export interface StagedFile {

@@ -20,7 +20,7 @@ import type { JobCaller } from './disk-jobs.ts';
 import type { DiskAccess } from './disk.ts';
 import { PartCopies, type ChunkInPart, type CopyItem } from './part-copies.ts';
 import { PartGate } from './part-gate.ts';
-import { OWN_FOLDER } from './paths.ts';
+import { OWN_FOLDER, PART } from './paths.ts';
 import type { WorkCaller } from './work-threads.ts';
 
 export interface StagingOptions {
@@ -94,7 +94,7 @@ export class Staging {
     const small: string[] = [];
     const old: string[] = [];
     for (const { name, ctimeMs } of await writeThread.call('stageList', { tmp: this.#tmp })) {
-      const content = name.replace('.part', '');
+      const content = name.replace(PART, '');
       if (ctimeMs < tooOldMs && !stillWanted.has(content)) old.push(content);
       else if (name !== content) this.#parts.add(content);
       else this.#files.set(content, { complete: name.length > HASH_BYTES * 2, claimed: false });
@@ -212,7 +212,7 @@ export class Staging {
     if (whole.length + parts.length === 0) return Promise.resolve();
     return this.#gate.end(parts, async () => {
       try {
-        const files = [...whole, ...parts.map((name) => `${name}.part`)].map((name) => `${STAGING}/${name}`);
+        const files = [...whole, ...parts.map((name) => name + PART)].map((name) => `${STAGING}/${name}`);
         // Not in the write thread: it stages the next contents meanwhile.
         await this.#options.access.makeDurable(this.#options.root, files, [STAGING]);
         const flushed = await this.#options.writeThread.call('stageFinish', { tmp: this.#tmp, whole, parts });
