@@ -2,9 +2,10 @@
  * Serves contents and list pages to one peer, in order, reading ahead no further than the socket takes: a slow peer
  * holds at most `UNSENT_BYTES_MAX` of our memory.
  */
+import { equalBytes } from '../base/bytes.ts';
 import { SamerootError } from '../base/errors.ts';
 import { CHUNK_FRAME_BYTES_MAX, MIB, SERVE_QUEUE_MAX } from '../base/limits.ts';
-import { contentLevel, listLeaves, type ListSource } from '../content/content-list.ts';
+import { contentLevel, listLeaves, type ContentId, type ListLeaf, type ListSource } from '../content/content-list.ts';
 import { encodeChunks, encodeMessage } from '../wire/codec.ts';
 import type { FetchItem, MessageOf } from '../wire/messages.ts';
 import type { Channel } from '../net/transport.ts';
@@ -27,6 +28,7 @@ export class PeerServer {
   readonly #origin: ContentOrigin;
   readonly #listPage: ListSource;
   readonly #queue: MessageOf<'fetch'>[] = [];
+  #lastLeaf: { readonly content: ContentId; readonly leaf: ListLeaf } | undefined;
   #running = false;
   #closed = false;
   #drained: (() => void) | undefined;
@@ -104,7 +106,7 @@ export class PeerServer {
     }
     const ranges: { offsetBytes: number; bytes: number }[] = [];
     try {
-      for (const leaf of listLeaves(this.#listPage, content, firstChunk)) {
+      for (const leaf of this.#leaves(content, firstChunk, chunks)) {
         let offsetBytes = leaf.offsetBytes;
         for (const [index, ref] of leaf.refs.entries()) {
           if (leaf.firstChunk + index >= firstChunk && ranges.length < chunks) ranges.push({ offsetBytes, bytes: ref.bytes });
@@ -117,6 +119,22 @@ export class PeerServer {
     }
     const total = ranges.reduce((sum, range) => sum + range.bytes, 0);
     return ranges.length === chunks && total <= CHUNK_FRAME_BYTES_MAX ? { item, firstChunk, ranges } : undefined;
+  }
+
+  /** From the leaf that lists `firstChunk` on. Pieces come in runs: most are in the leaf of the one before. */
+  *#leaves(content: ContentId, firstChunk: number, chunks: number): Generator<ListLeaf> {
+    const last = this.#lastLeaf;
+    if (last !== undefined && equalBytes(last.content, content)) {
+      const { leaf } = last;
+      if (firstChunk >= leaf.firstChunk && firstChunk + chunks <= leaf.firstChunk + leaf.refs.length) {
+        yield leaf;
+        return;
+      }
+    }
+    for (const leaf of listLeaves(this.#listPage, content, firstChunk)) {
+      this.#lastLeaf = { content, leaf };
+      yield leaf;
+    }
   }
 }
 

@@ -12,7 +12,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { byteKey } from '../base/bytes.ts';
-import { FETCH_ITEMS_MAX, FETCH_WINDOW_BYTES, SWARM_WINDOW_BYTES, MIB } from '../base/limits.ts';
+import { FETCH_ITEMS_MAX, FETCH_WINDOW_BYTES, SWARM_WINDOW_BYTES } from '../base/limits.ts';
 import type { Random } from '../base/world.ts';
 import type { ContentId } from '../content/content-list.ts';
 
@@ -53,7 +53,11 @@ interface Source {
 
 /** Pieces up to this size count as small. */
 const SMALL_BYTES = 256 * 1024;
-const REQUEST_BYTES = MIB;
+/**
+ * What one request to a peer asks for, as a share of its window, where so much waits: a message for each piece that was written would
+ * cost both sides more than the piece. Small pieces do not wait for it.
+ */
+const REQUESTS_PER_WINDOW = 4;
 /** Among so many pieces that wait, some 192 MiB, one is picked while there are mates. */
 const SPREAD_PIECES = 256;
 
@@ -128,11 +132,13 @@ export class FetchPlan {
     const source = this.#sources.get(peer);
     if (source === undefined) return [];
     const pieces: Piece[] = [];
+    const roomy = this.#isRoomy(source);
     let bytes = 0;
-    while (bytes < REQUEST_BYTES && pieces.length < FETCH_ITEMS_MAX) {
+    while (bytes < this.#requestBytes && pieces.length < FETCH_ITEMS_MAX) {
       const queue = this.#nextQueue(peer, source);
       const tracked = queue?.peek(peer);
       if (queue === undefined || tracked === undefined || !this.#hasRoom(source, tracked.piece)) break;
+      if (queue !== source.small && !roomy) break;
       queue.drop();
       tracked.state = 'asked';
       tracked.asked = peer;
@@ -157,13 +163,26 @@ export class FetchPlan {
   }
 
   #isMateFree(tracked: Tracked): boolean {
-    for (const mate of tracked.mates ?? []) if (this.#hasRoom(this.#sources.get(mate)!, tracked.piece)) return true;
+    for (const mate of tracked.mates ?? []) if (this.#isRoomy(this.#sources.get(mate)!)) return true;
     return false;
+  }
+
+  get #windowBytes(): number {
+    return this.spread ? SWARM_WINDOW_BYTES : FETCH_WINDOW_BYTES;
+  }
+
+  get #requestBytes(): number {
+    return this.#windowBytes / REQUESTS_PER_WINDOW;
+  }
+
+  /** There is room for a whole request. */
+  #isRoomy(source: Source): boolean {
+    return source.bytes + this.#requestBytes <= this.#windowBytes;
   }
 
   /** A piece above the whole window goes alone. */
   #hasRoom(source: Source, piece: Piece): boolean {
-    return source.bytes === 0 || source.bytes + piece.bytes <= (this.spread ? SWARM_WINDOW_BYTES : FETCH_WINDOW_BYTES);
+    return source.bytes === 0 || source.bytes + piece.bytes <= this.#windowBytes;
   }
 
   /** The piece is verified and written. */

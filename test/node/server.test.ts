@@ -32,7 +32,11 @@ const honest: Read = (content, wanted) => {
   return Promise.resolve({ chunks: wanted.map(({ offsetBytes }) => chunks.get(offsetBytes)!), roomBytes: 0 });
 };
 
-function setup(contents: readonly TestContent[], read: Read = honest): { server: PeerServer; channel: FakeChannel } {
+function setup(
+  contents: readonly TestContent[],
+  read: Read = honest,
+  pageRead: () => void = () => undefined,
+): { server: PeerServer; channel: FakeChannel } {
   const pages = new Map(contents.flatMap(({ pages }) => [...pages]));
   const known = new Map(contents.map((content) => [toHex(content.id), content]));
   const origin: ContentOrigin = {
@@ -42,7 +46,11 @@ function setup(contents: readonly TestContent[], read: Read = honest): { server:
     },
   };
   const channel = new FakeChannel('peer');
-  return { channel, server: new PeerServer(channel, origin, (pageHash) => pages.get(byteKey(pageHash))) };
+  const listPage = (pageHash: Uint8Array): Uint8Array | undefined => {
+    pageRead();
+    return pages.get(byteKey(pageHash));
+  };
+  return { channel, server: new PeerServer(channel, origin, listPage) };
 }
 
 function wanted(content: TestContent, firstChunk: number = 0, chunks: number = content.chunks.length): FetchItem {
@@ -65,6 +73,31 @@ function chunksOf(channel: FakeChannel): Map<string, Uint8Array> {
   }
   return chunks;
 }
+
+describe('the pages of a list', () => {
+  it('are read once for all pieces of a leaf, and each piece is of the content that was asked for', async () => {
+    const contents = [makeContent(1, 900, 20), makeContent(2, 900, 20)];
+    let reads = 0;
+    const { server, channel } = setup(contents, honest, () => reads++);
+    let id = 0;
+    const ask = async (content: TestContent, first: number): Promise<void> => {
+      const from = channel.sent.length;
+      server.fetch({ type: 'fetch', id: ++id, items: [wanted(content, first, 10)] });
+      await until(() => received(channel).some((message) => message.type === 'fetched' && message.id === id));
+      const [frame] = received(channel).slice(from);
+      if (frame?.type !== 'chunks') throw new Error('no chunks came');
+      const sent = frame.chunks.map(({ offset, bytes }) => frame.frame.subarray(offset, offset + bytes));
+      expect(sent.map(toHex)).toEqual(content.chunks.slice(first, first + 10).map(toHex));
+    };
+    for (const content of contents) {
+      reads = 0;
+      for (let first = 0; first < 900; first += 10) await ask(content, first);
+      // A piece that crosses a border is looked up anew, and so is the one after it, where a list has that many levels.
+      expect(reads).toBeLessThanOrEqual(content.pages.size * 4);
+    }
+    for (const first of [0, 890, 10, 440]) for (const content of contents) await ask(content, first);
+  });
+});
 
 /** Memory that is used again is another's. */
 describe('what was read', () => {

@@ -1,14 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  CHUNK_FRAME_BYTES_MAX,
-  CONTENT_ID_BYTES,
-  FETCH_ITEMS_MAX,
-  FETCH_WINDOW_BYTES,
-  KIB,
-  SWARM_WINDOW_BYTES,
-  MIB,
-} from '../../src/base/limits.ts';
+import { CONTENT_ID_BYTES, FETCH_ITEMS_MAX, FETCH_WINDOW_BYTES, KIB, SWARM_WINDOW_BYTES, MIB } from '../../src/base/limits.ts';
 import { FetchPlan, type Piece } from '../../src/session/fetch-plan.ts';
 import { SeededRandom } from '../../src/simulation/random.ts';
 
@@ -52,8 +44,7 @@ class Model {
   isLeftToMates(piece: Piece, peer: string, windowBytes: number): boolean {
     if (!this.isShared(piece, peer)) return false;
     return [...this.pieces.get(piece)!.mates].some((mate) => {
-      const bytes = this.bytesUnderWay(mate);
-      return bytes === 0 || bytes + piece.bytes <= windowBytes;
+      return this.bytesUnderWay(mate) + windowBytes / 4 <= windowBytes;
     });
   }
 
@@ -227,10 +218,31 @@ describe('the plan of fetches', () => {
     const plan = planWith('p');
     const pieces = Array.from({ length: 100 }, () => pieceOf(0.75 * MIB));
     for (const piece of pieces) plan.add(piece, ['p']);
-    const first = takeAll(plan, 'p');
-    expect(first.length).toBe(Math.floor(FETCH_WINDOW_BYTES / (0.75 * MIB)));
-    plan.done(first[0]!);
-    expect(takeAll(plan, 'p').length).toBe(1);
+    const under = takeAll(plan, 'p');
+    const bytes = (some: readonly Piece[]): number => some.reduce((sum, piece) => sum + piece.bytes, 0);
+    const full = FETCH_WINDOW_BYTES * 0.75;
+    expect(bytes(under)).toBeGreaterThan(full);
+    for (let requests = 0; requests < 10; requests++) {
+      // Nothing for each piece that is written, but a quarter of the window when there is room for it.
+      while (bytes(under) > full) {
+        expect(plan.take('p')).toEqual([]);
+        plan.done(under.shift()!);
+      }
+      under.push(...plan.take('p'));
+      expect(bytes(under)).toBeGreaterThan(FETCH_WINDOW_BYTES - 0.75 * MIB);
+      expect(bytes(under)).toBeLessThanOrEqual(FETCH_WINDOW_BYTES);
+    }
+  });
+
+  it('asks for small pieces at once, however full the window is', () => {
+    const plan = planWith('p');
+    const large = Array.from({ length: 100 }, () => pieceOf(0.75 * MIB));
+    for (const piece of large) plan.add(piece, ['p']);
+    takeAll(plan, 'p');
+    const small = pieceOf(4 * KIB);
+    plan.add(small, ['p']);
+    expect(plan.take('p')).toEqual([small]);
+    expect(plan.take('p')).toEqual([]);
   });
 
   it('bounds a request by bytes and by pieces', () => {
@@ -238,8 +250,8 @@ describe('the plan of fetches', () => {
     for (let at = 0; at < 5_000; at++) plan.add(pieceOf(10), ['p']);
     expect(plan.take('p').length).toBe(FETCH_ITEMS_MAX);
     expect(plan.take('p').length).toBe(5_000 - FETCH_ITEMS_MAX);
-    for (let at = 0; at < 40; at++) plan.add(pieceOf(100 * KIB), ['p']);
-    expect(plan.take('p').length).toBe(Math.ceil(CHUNK_FRAME_BYTES_MAX / (100 * KIB)));
+    for (let at = 0; at < 50; at++) plan.add(pieceOf(100 * KIB), ['p']);
+    expect(plan.take('p').length).toBe(Math.ceil(FETCH_WINDOW_BYTES / 4 / (100 * KIB)));
   });
 
   it('takes small pieces before large ones', () => {
@@ -301,6 +313,7 @@ describe('the plan of fetches', () => {
     const plan = planWith('source', 'mate');
     const pieces = Array.from({ length: 4 }, () => pieceOf(MIB));
     const taken = (peer: string): number[] => takeAll(plan, peer).map((piece) => pieces.indexOf(piece));
+    plan.spread = true;
     for (const piece of pieces.slice(0, 3)) plan.add(piece, ['source'], ['mate']);
     plan.add(pieces[3]!, [], ['mate']);
     expect(plan.take('mate').length).toBe(1);
