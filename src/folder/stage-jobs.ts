@@ -43,8 +43,9 @@ export class StageJobs {
   /** The kernel tells of a lost write once: what a flush in the background was told is kept for the end. */
   readonly #failedFlushes = new Map<string, Error>();
   /**
-   * Contents of one chunk whose file could not be written, flushed or removed. Whatever it holds, it goes before the name is used
-   * again: bytes that read well may be lost on the medium, and the next flush would not say so.
+   * File names of contents of one chunk that could not be written, flushed or removed, and of parts that could not be removed. Whatever
+   * such a file holds, it goes before the name is used again: bytes that read well may be lost on the medium, and the next flush would
+   * not say so.
    */
   readonly #spoiled = new Set<string>();
 
@@ -104,15 +105,20 @@ export class StageJobs {
     return results;
   }
 
-  /** Makes the part as long as the content; what an earlier run left in it stays. */
-  stageOpenPart(input: { tmp: string; name: string; bytes: number; minFreeBytes: number | undefined }): void {
+  /** Makes the part as long as the content; what an earlier run left in it stays. False: it was not there, or not as long. */
+  stageOpenPart(input: { tmp: string; name: string; bytes: number; minFreeBytes: number | undefined }): boolean {
     const path = join(input.tmp, input.name + PART);
     try {
+      if (this.#spoiled.has(input.name + PART)) {
+        removeFile(this.#disk, path);
+        this.#spoiled.delete(input.name + PART);
+      }
       const handle = this.#disk.open(path, OPEN.readWrite | OPEN.create | OPEN.noFollow, OWNER_ONLY);
       try {
         const { size, blocks } = this.#disk.fstat(handle);
         this.#floor.keep(input.tmp, Math.max(0, input.bytes - blocks * 512), input.minFreeBytes);
         if (size !== input.bytes) this.#disk.truncate(handle, input.bytes);
+        return size === input.bytes;
       } finally {
         this.#disk.close(handle);
       }
@@ -238,8 +244,7 @@ export class StageJobs {
     for (const name of input.names) {
       this.#unflushed.delete(name);
       this.#failedFlushes.delete(name);
-      if (!tryToRemove(this.#disk, join(input.tmp, name))) this.#spoiled.add(name);
-      tryToRemove(this.#disk, join(input.tmp, name + PART));
+      for (const file of [name, name + PART]) if (!tryToRemove(this.#disk, join(input.tmp, file))) this.#spoiled.add(file);
     }
   }
 

@@ -1,9 +1,11 @@
 /**
  * Staging: contents on their way into the folder, in `.sameroot/tmp` (see stage-jobs.ts for the files).
  *
- * Invariant: `complete(id)` only for contents whose every chunk was verified and which were flushed: what a root may
- * cover. Everything else in staging is work in progress; it survives a restart, because a part is asked what it holds by
- * hashing it again, not by notes about it that could be wrong.
+ * Invariant: `complete(id)` only for contents whose every byte was verified and which were flushed: what a root may
+ * cover. No caller is believed that says so: orders of one content overlap, and what one of them was told of a part is not true of
+ * the part that is made after that was dropped. So a part becomes whole only if what was verified since it was made covers
+ * it (part-ranges.ts). Everything else in staging is work in progress; it survives a restart, because a part is asked what it
+ * holds by hashing it again, not by notes about it that could be wrong.
  *
  * The write thread does its jobs in the order of the calls. What all threads do to parts has no order but this: a part is
  * finished or dropped when those that copy into it are through (part-gate.ts).
@@ -20,6 +22,7 @@ import type { JobCaller } from './disk-jobs.ts';
 import type { DiskAccess } from './disk.ts';
 import { PartCopies, type ChunkInPart, type CopyItem } from './part-copies.ts';
 import { PartGate } from './part-gate.ts';
+import { PartRanges } from './part-ranges.ts';
 import { OWN_FOLDER, PART } from './paths.ts';
 import type { WorkCaller } from './work-threads.ts';
 
@@ -66,7 +69,8 @@ export class Staging {
   readonly #options: StagingOptions;
   readonly #tmp: string;
   readonly #files = new Map<string, Staged>();
-  readonly #parts = new Set<string>();
+  /** Undefined: an earlier run left it, and nobody has opened it yet. */
+  readonly #parts = new Map<string, PartRanges | undefined>();
   readonly #gate = new PartGate();
   readonly #copies: PartCopies;
 
@@ -96,7 +100,7 @@ export class Staging {
     for (const { name, ctimeMs } of await writeThread.call('stageList', { tmp: this.#tmp })) {
       const content = name.replace(PART, '');
       if (ctimeMs < tooOldMs && !stillWanted.has(content)) old.push(content);
-      else if (name !== content) this.#parts.add(content);
+      else if (name !== content) this.#parts.set(content, undefined);
       else this.#files.set(content, { complete: name.length > HASH_BYTES * 2, claimed: false });
       if (name.length === HASH_BYTES * 2) small.push(name);
     }
@@ -139,8 +143,8 @@ export class Staging {
     return this.#gate.use(name, async () => {
       if (this.#claim(name)) return;
       const { writeThread, minFreeBytes } = this.#options;
-      await writeThread.call('stageOpenPart', { tmp: this.#tmp, name, bytes, minFreeBytes });
-      this.#parts.add(name);
+      const kept = await writeThread.call('stageOpenPart', { tmp: this.#tmp, name, bytes, minFreeBytes });
+      if (!kept || this.#parts.get(name) === undefined) this.#parts.set(name, new PartRanges(bytes));
     });
   }
 
@@ -151,21 +155,30 @@ export class Staging {
   /** Which chunks are in the part. */
   checkPart(id: ContentId, chunks: readonly ChunkInPart[]): Promise<boolean[]> {
     const name = partName(id);
-    return this.#gate.use(name, () => this.#copies.check(name, chunks));
+    return this.#gate.use(name, () => this.#noting(name, chunks, () => this.#copies.check(name, chunks)));
   }
 
   /** The frame is moved or copied as in `writeWhole`. */
   async writePart(id: ContentId, frame: Uint8Array, items: readonly PartItem[]): Promise<boolean[]> {
     const { buffer, transfer } = movable(frame);
     const spans = chunkItems(items, ({ offset, bytes, fileOffset }) => [offset, bytes, fileOffset]);
-    const input = { tmp: this.#tmp, name: partName(id), frame: buffer, minFreeBytes: this.#options.minFreeBytes, ...spans };
-    return this.#options.writeThread.call('stagePart', input, transfer);
+    const name = partName(id);
+    const input = { tmp: this.#tmp, name, frame: buffer, minFreeBytes: this.#options.minFreeBytes, ...spans };
+    return this.#noting(name, items, () => this.#options.writeThread.call('stagePart', input, transfer));
   }
 
   /** Chunks from files of the folder into an open part. False = the file cannot be read or has other bytes. */
   copyPart(id: ContentId, items: readonly CopyItem[]): Promise<boolean[]> {
     const name = partName(id);
-    return this.#gate.use(name, () => this.#copies.copy(name, items));
+    return this.#gate.use(name, () => this.#noting(name, items, () => this.#copies.copy(name, items)));
+  }
+
+  /** Notes what is in the part that is there now, and not in one that is made while `run` is under way. */
+  async #noting(name: string, chunks: readonly ChunkInPart[], run: () => Promise<boolean[]>): Promise<boolean[]> {
+    const ranges = this.#parts.get(name);
+    const good = await run();
+    ranges?.note(chunks, good);
+    return good;
   }
 
   /** Contents of one chunk from files of the folder; `finish` makes them complete. */
@@ -198,19 +211,22 @@ export class Staging {
   /**
    * Flushes contents whose every chunk was reported true, and makes them complete.
    * @throws {SamerootError} `IO_ERROR` if the flush fails: the files are dropped and must be fetched again;
-   *   `CONTENT_MISSING` if nothing of a content is here
+   *   `CONTENT_MISSING` if a content is not here, or not all of it. The others are complete, and its part is left to whoever fills it.
    */
   async finish(ids: readonly ContentId[]): Promise<void> {
     const rest = ids.filter((id) => !equalBytes(id, EMPTY_CONTENT) && !this.#unclaim(stagedName(id)));
     const names = (large: boolean): string[] => [...new Set(rest.filter((id) => contentLevel(id) > 0 === large).map(stagedName))];
     await this.#finishNames(names(false), names(true));
     const missing = rest.find((id) => !this.complete(id));
-    if (missing !== undefined) throw new SamerootError('CONTENT_MISSING', `content ${stagedName(missing)} was never staged`);
+    if (missing !== undefined) throw new SamerootError('CONTENT_MISSING', `content ${stagedName(missing)} is not all in staging`);
   }
 
-  #finishNames(whole: readonly string[], parts: readonly string[]): Promise<void> {
-    if (whole.length + parts.length === 0) return Promise.resolve();
-    return this.#gate.end(parts, async () => {
+  /** Of these names those that are whole; that others are not, or are complete by now, is for the caller to see. */
+  #finishNames(small: readonly string[], large: readonly string[]): Promise<void> {
+    return this.#gate.end(large, async () => {
+      const whole = small.filter((name) => this.#files.has(name));
+      const parts = large.filter((name) => this.#parts.get(name)?.isWhole === true);
+      if (whole.length + parts.length === 0) return;
       try {
         const files = [...whole, ...parts.map((name) => name + PART)].map((name) => `${STAGING}/${name}`);
         // Not in the write thread: it stages the next contents meanwhile.

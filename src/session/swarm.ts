@@ -9,19 +9,19 @@
  * more: what is remembered of it is bounded, and each chunk that it sends is verified as any other.
  */
 import { CHUNK_BYTES_MIN, HAVE_RUNS_MAX } from '../base/limits.ts';
+import { NumberRuns } from '../base/number-runs.ts';
 import type { ContentId } from '../content/content-list.ts';
 import type { ChunkRun, MessageOf } from '../wire/messages.ts';
-import { ChunkRuns } from './chunk-runs.ts';
 import type { Piece } from './fetch-plan.ts';
 
 export class Swarm {
   readonly #content: ContentId;
   /** Of one mate. With gaps between, there are no more. */
   readonly #runsMax: number;
-  readonly #held = new ChunkRuns();
+  readonly #held = new NumberRuns();
   /** Of what is held, what mates have not been told. */
-  #untold = new ChunkRuns();
-  readonly #mates = new Map<string, ChunkRuns>();
+  #untold = new NumberRuns();
+  readonly #mates = new Map<string, NumberRuns>();
   readonly #barred = new Set<string>();
 
   /** `bytes`: of the whole content. */
@@ -53,7 +53,7 @@ export class Swarm {
   news(): MessageOf<'have'> | undefined {
     if (this.#untold.size === 0) return undefined;
     const message = this.#have(this.#untold);
-    this.#untold = new ChunkRuns();
+    this.#untold = new NumberRuns();
     return message;
   }
 
@@ -64,7 +64,7 @@ export class Swarm {
   heard(peer: string, runs: readonly ChunkRun[]): boolean {
     if (this.#barred.has(peer)) return false;
     const known = this.#mates.get(peer);
-    const theirs = known ?? new ChunkRuns();
+    const theirs = known ?? new NumberRuns();
     this.#mates.set(peer, theirs);
     for (const run of runs) if (theirs.size < this.#runsMax) theirs.add(run);
     return known === undefined || (runs.length === 0 && this.#held.size > 0);
@@ -90,7 +90,7 @@ export class Swarm {
   }
 
   /** What does not fit is not told: it is asked of somebody else. */
-  #have(chunks: ChunkRuns): MessageOf<'have'> {
+  #have(chunks: NumberRuns): MessageOf<'have'> {
     return { type: 'have', content: this.#content, runs: chunks.runs.slice(0, HAVE_RUNS_MAX) };
   }
 }

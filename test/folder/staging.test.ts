@@ -286,6 +286,20 @@ describe('what is left of a content after a failure is never taken for it', () =
     expect(statSync(tmp(nameOf(data))).ino).not.toBe(ino);
   });
 
+  test('a part that was given up and stayed: it is made anew, and counts as new', () => {
+    const name = `01${nameOf(data)}`;
+    const open = (): boolean => stage.stageOpenPart({ tmp: tmp(), name, bytes: 3000, minFreeBytes: 0 });
+    expect([open(), open()]).toEqual([false, true]);
+    const { ino } = statSync(tmp(`${name}.part`));
+    linkSync(tmp(`${name}.part`), tmp('keeps its inode in use'));
+    failing.add('unlink');
+    stage.stageDiscard({ tmp: tmp(), names: [name] });
+    expect(open).toThrow('EIO');
+    failing.clear();
+    expect([open(), open()]).toEqual([false, true]);
+    expect(statSync(tmp(`${name}.part`)).ino).not.toBe(ino);
+  });
+
   test('a file with its name and other bytes; one with the same bytes stays', () => {
     writeFileSync(tmp(nameOf(data)), data.subarray(0, 100));
     expect(write()).toEqual([true]);
@@ -348,10 +362,8 @@ test('a content that came twice and could not be flushed once is written anew', 
 });
 
 describe('chunks that other threads copy into a part', () => {
-  const bytes = 65 * MIB;
-
   /** Of zeros: chunks of one size, in a file that takes no time to make. */
-  function makeZeros(): { id: ContentId; items: CopyItem[] } {
+  function makeZeros(bytes: number): { id: ContentId; items: CopyItem[] } {
     const { id, refs } = fixture.chunk(new Uint8Array(bytes));
     writeFileSync(join(fixture.root, 'source'), '');
     truncateSync(join(fixture.root, 'source'), bytes);
@@ -361,12 +373,14 @@ describe('chunks that other threads copy into a part', () => {
     };
   }
 
-  /** `held`: what copies wait for before they begin. `calls`: the jobs and flushes, as they end. */
-  async function makeStaging({ held = Promise.resolve(), disk = realDisk, flushed = Promise.resolve() } = {}): Promise<{
+  /** `calls`: the jobs and flushes, as they end. `hold` says what copies wait for from now on before they begin. */
+  async function makeStaging({ disk = realDisk, flushed = Promise.resolve() } = {}): Promise<{
     staging: Staging;
     calls: string[];
+    hold: (until: Promise<void>) => void;
   }> {
     const calls: string[] = [];
+    let held = Promise.resolve();
     const noting = (thread: JobCaller, before: () => Promise<void>): JobCaller => ({
       busy: 0,
       call: async (name, input, transfer) => {
@@ -390,22 +404,29 @@ describe('chunks that other threads copy into a part', () => {
       minFreeBytes: 0,
     });
     calls.length = 0;
-    return { staging, calls };
+    const hold = (until: Promise<void>): void => {
+      held = until;
+    };
+    return { staging, calls, hold };
   }
 
   test('are there when it is finished: nothing is flushed, and no name given, while one is at it', async () => {
     const held = new Deferred();
-    const { staging, calls } = await makeStaging({ held: held.promise });
-    const { id, items } = makeZeros();
-    await staging.openPart(id, bytes);
+    const { staging, calls, hold } = await makeStaging();
+    const { id, items } = makeZeros(4 * MIB);
+    await staging.openPart(id, 4 * MIB);
+    await staging.copyPart(id, items);
+    expect(calls).toEqual(['stageOpenPart', 'copyIntoPart', 'stageWritten']);
+    calls.length = 0;
+    hold(held.promise);
     const copied = staging.copyPart(id, items.slice(0, 3));
     const finished = staging.finish([id]);
     await turns();
-    expect(calls).toEqual(['stageOpenPart']);
+    expect(calls).toEqual([]);
     held.resolve();
     expect(await copied).toEqual([true, true, true]);
     await finished;
-    expect(calls).toEqual(['stageOpenPart', 'copyIntoPart', 'stageWritten', 'flush', 'stageFinish']);
+    expect(calls).toEqual(['copyIntoPart', 'stageWritten', 'flush', 'stageFinish']);
     expect(readdirSync(tmp())).toEqual([toHex(id)]);
   });
 
@@ -413,9 +434,11 @@ describe('chunks that other threads copy into a part', () => {
     const held = new Deferred();
     const flushed = Promise.reject(new SamerootError('IO_ERROR', 'not flushed'));
     flushed.catch(() => undefined);
-    const { staging, calls } = await makeStaging({ held: held.promise, flushed });
-    const { id, items } = makeZeros();
-    await staging.openPart(id, bytes);
+    const { staging, calls, hold } = await makeStaging({ flushed });
+    const { id, items } = makeZeros(4 * MIB);
+    await staging.openPart(id, 4 * MIB);
+    await staging.copyPart(id, items);
+    hold(held.promise);
     const before = staging.copyPart(id, items.slice(0, 3));
     const finished = staging.finish([id]);
     const after = staging.copyPart(id, items.slice(3));
@@ -426,7 +449,11 @@ describe('chunks that other threads copy into a part', () => {
       { status: 'rejected', reason: { code: 'IO_ERROR' } },
       { status: 'rejected', reason: { code: 'IO_ERROR' } },
     ]);
-    expect(calls.indexOf('stageDiscard')).toBeGreaterThan(calls.indexOf('copyIntoPart'));
+    expect(calls.filter((name) => name === 'copyIntoPart' || name === 'stageDiscard')).toEqual([
+      'copyIntoPart',
+      'copyIntoPart',
+      'stageDiscard',
+    ]);
     expect([staging.hasPart(id), staging.complete(id), readdirSync(tmp())]).toEqual([false, false, []]);
   });
 
@@ -437,12 +464,188 @@ describe('chunks that other threads copy into a part', () => {
       setImmediate(done, new Error('EIO'));
     };
     const { staging } = await makeStaging({ disk: { ...realDisk, flushLater } });
-    const { id, items } = makeZeros();
-    await staging.openPart(id, bytes);
+    const { id, items } = makeZeros(65 * MIB);
+    await staging.openPart(id, 65 * MIB);
     expect(await staging.copyPart(id, items)).not.toContain(false);
     await turns();
     expect(flushes).toBe(1);
     await expect(staging.finish([id])).rejects.toMatchObject({ code: 'IO_ERROR' });
     expect([staging.complete(id), readdirSync(tmp())]).toEqual([false, []]);
+  });
+});
+
+describe('a part becomes whole only if every byte of it was verified since it was made', () => {
+  const data = noise(900_000, 40);
+  /** The next flush fails. */
+  let failing = false;
+  let flushes = 0;
+
+  function openStaging(writeThread: JobCaller = thread): Promise<Staging> {
+    failing = false;
+    flushes = 0;
+    const makeDurable: DiskAccess['makeDurable'] = (...paths) => {
+      flushes++;
+      const fails = failing;
+      failing = false;
+      return fails ? Promise.reject(new SamerootError('IO_ERROR', 'not flushed')) : fixture.access.makeDurable(...paths);
+    };
+    const { disk, watch } = fixture.access;
+    const options = { root: fixture.root, writeThread, work: workOf(thread), clock: fixture.clock, minFreeBytes: 0 };
+    return Staging.open({ ...options, access: { disk, watch, makeDurable } });
+  }
+
+  const writeChunks = (staging: Staging, { id, refs }: Chunked, from = 0, to = refs.length): Promise<boolean[]> => {
+    const start = refs[from]!.offset;
+    const items = refs.slice(from, to).map(({ hash, bytes, offset }) => ({ hash, bytes, offset: offset - start, fileOffset: offset }));
+    return staging.writePart(id, data.slice(start, refs[to]?.offset ?? data.length), items);
+  };
+
+  /** Refused, and nothing is done to the part: somebody may be filling it. */
+  async function expectRefused(staging: Staging, { id }: Chunked): Promise<void> {
+    const before = statSync(tmp(`${toHex(id)}.part`));
+    flushes = 0;
+    await expect(staging.finish([id])).rejects.toMatchObject({ code: 'CONTENT_MISSING' });
+    expect([flushes, staging.complete(id), staging.hasPart(id)]).toEqual([0, false, true]);
+    expect(readdirSync(tmp())).toEqual([`${toHex(id)}.part`]);
+    expect(statSync(tmp(`${toHex(id)}.part`))).toMatchObject({ ino: before.ino, mtimeMs: before.mtimeMs });
+  }
+
+  async function expectFinished(staging: Staging, { id }: Chunked): Promise<void> {
+    await staging.finish([id]);
+    expect(staging.complete(id)).toBe(true);
+    expect(readdirSync(tmp())).toEqual([toHex(id)]);
+    expect(Buffer.compare(readFileSync(tmp(toHex(id))), data)).toBe(0);
+  }
+
+  test('an order that was told of a part that was dropped since does not finish the one that another is filling', async () => {
+    const staging = await openStaging();
+    const content = fixture.chunk(data);
+    await staging.openPart(content.id, data.length);
+    expect(await writeChunks(staging, content)).not.toContain(false);
+    // The second order: all is here, it hears.
+    await staging.openPart(content.id, data.length);
+    expect(await staging.checkPart(content.id, partsOf(content.refs))).not.toContain(false);
+    failing = true;
+    await expect(staging.finish([content.id])).rejects.toMatchObject({ code: 'IO_ERROR' });
+    // The third.
+    await staging.openPart(content.id, data.length);
+    await writeChunks(staging, content, 0, 2);
+    await expectRefused(staging, content);
+    await writeChunks(staging, content, 2);
+    await expectFinished(staging, content);
+  });
+
+  test('what one call brings, and what is found there, count together; a hole is refused wherever it is, and can be filled', async () => {
+    const staging = await openStaging();
+    const content = fixture.chunk(data);
+    const { id, refs } = content;
+    for (const hole of [0, 1, refs.length - 1]) {
+      await staging.openPart(id, data.length);
+      if (hole > 0) await writeChunks(staging, content, 0, hole);
+      if (hole + 1 < refs.length) await writeChunks(staging, content, hole + 1);
+      await expectRefused(staging, content);
+      writeFileSync(join(fixture.root, 'source'), data);
+      const { hash, bytes, offset } = refs[hole]!;
+      expect(await staging.copyPart(id, [{ path: 'source', sourceOffset: offset, hash, bytes, fileOffset: offset }])).toEqual([true]);
+      await expectFinished(staging, content);
+      rmSync(tmp(toHex(id)));
+      staging.noteMoved(toHex(id));
+    }
+  });
+
+  test('the others of a call are finished, the one with a hole is not', async () => {
+    const staging = await openStaging();
+    const content = fixture.chunk(data);
+    const small = noise(300, 41);
+    const id = singleChunk(hash('chunk', small));
+    await staging.writeWhole(small.slice(), [{ hash: hash('chunk', small), offset: 0, bytes: small.length }]);
+    await staging.openPart(content.id, data.length);
+    await writeChunks(staging, content, 1);
+    await expect(staging.finish([content.id, id])).rejects.toMatchObject({ code: 'CONTENT_MISSING' });
+    expect([id, content.id].map((one) => staging.complete(one))).toEqual([true, false]);
+  });
+
+  test('a frame that was written before the drop, and is heard of when the part was made anew, is nothing of the new part', async () => {
+    const heard = new Deferred();
+    let late = false;
+    const writeThread: JobCaller = {
+      busy: 0,
+      call: async (name, input, transfer) => {
+        const isLate = name === 'stagePart' && late;
+        const output = await thread.call(name, input, transfer);
+        if (isLate) await heard.promise;
+        return output;
+      },
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
+    const staging = await openStaging(writeThread);
+    const content = fixture.chunk(data);
+    await staging.openPart(content.id, data.length);
+    await writeChunks(staging, content);
+    late = true;
+    const written = writeChunks(staging, content);
+    late = false;
+    failing = true;
+    await expect(staging.finish([content.id])).rejects.toMatchObject({ code: 'IO_ERROR' });
+    await staging.openPart(content.id, data.length);
+    heard.resolve();
+    expect(await written).not.toContain(false);
+    await expectRefused(staging, content);
+  });
+
+  test('after a restart a part is nothing until it is asked what it holds', async () => {
+    const content = fixture.chunk(data);
+    const first = await openStaging();
+    await first.openPart(content.id, data.length);
+    await writeChunks(first, content);
+    const staging = await openStaging();
+    await expectRefused(staging, content);
+    await staging.openPart(content.id, data.length);
+    await expectRefused(staging, content);
+    expect(await staging.checkPart(content.id, partsOf(content.refs))).not.toContain(false);
+    await expectFinished(staging, content);
+  });
+
+  test('nor is one that somebody took away, and that was made anew', async () => {
+    const staging = await openStaging();
+    const content = fixture.chunk(data);
+    await staging.openPart(content.id, data.length);
+    await writeChunks(staging, content);
+    rmSync(tmp(`${toHex(content.id)}.part`));
+    await staging.openPart(content.id, data.length);
+    await expectRefused(staging, content);
+  });
+
+  test('nor one that comes after the content was finished and moved away', async () => {
+    const staging = await openStaging();
+    const content = fixture.chunk(data);
+    await staging.openPart(content.id, data.length);
+    await writeChunks(staging, content);
+    await staging.finish([content.id]);
+    rmSync(tmp(toHex(content.id)));
+    staging.noteMoved(toHex(content.id));
+    await staging.openPart(content.id, data.length);
+    await expectRefused(staging, content);
+  });
+
+  test('opening it again changes nothing; two that finish it flush it once', async () => {
+    const staging = await openStaging();
+    const content = fixture.chunk(data);
+    await staging.openPart(content.id, data.length);
+    await writeChunks(staging, content, 0, 2);
+    await staging.openPart(content.id, data.length);
+    await writeChunks(staging, content, 2);
+    flushes = 0;
+    await Promise.all([staging.finish([content.id]), staging.finish([content.id])]);
+    expect([flushes, staging.complete(content.id)]).toEqual([1, true]);
+  });
+
+  test('a file with the name of a small content, which nobody verified, is not taken for it', async () => {
+    const staging = await openStaging();
+    const small = noise(300, 42);
+    writeFileSync(tmp(nameOf(small)), 'other bytes');
+    const id = singleChunk(hash('chunk', small));
+    await expect(staging.finish([id])).rejects.toMatchObject({ code: 'CONTENT_MISSING' });
+    expect(staging.complete(id)).toBe(false);
   });
 });
