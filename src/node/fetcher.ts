@@ -29,6 +29,13 @@ import { makeOrder, makeRequest, type Order, type PeerAsked, type Request } from
 import { planLeaves, type PlannedLeaf } from './leaf-plan.ts';
 import { Mates } from './mates.ts';
 
+/** A chunk that came, of the piece number `index` of its request. */
+interface Arrived {
+  readonly piece: Piece;
+  readonly index: number;
+  chunk: ChunkInFrame;
+}
+
 const PIECES_AHEAD_BYTES: number = 128 * MIB;
 const LIST_PAGES_ROUNDS_MAX = 64;
 /** Requests under way to one peer: below what it accepts (`SERVE_QUEUE_MAX`). */
@@ -240,7 +247,7 @@ export class Fetcher {
     if (peer === undefined) return;
     const request = peer.requests.get(frame.id);
     if (request === undefined) throw unaskedError();
-    const byOrder = new Map<Order | undefined, { piece: Piece; index: number; chunk: ChunkInFrame }[]>();
+    const byOrder = new Map<Order | undefined, Arrived[]>();
     for (const { item, chunk, offset, bytes } of frame.chunks) {
       const piece = request.pieces[item];
       const index = piece === undefined ? -1 : chunk - piece.firstChunk;
@@ -257,24 +264,19 @@ export class Fetcher {
     }
     request.writing++;
     try {
-      for (const [order, list] of byOrder)
-        if (order !== undefined) await this.#writeGroup(peerId, request, order, frame.frame, list, byOrder.size === 1);
+      // The target may take the frame's memory away; where several share a frame, each gets its own.
+      const alone = byOrder.size === 1;
+      const writes = [...byOrder].map(async ([order, list]) => {
+        if (order !== undefined) await this.#writeGroup(peerId, request, order, alone ? frame.frame : takeOut(frame.frame, list), list);
+      });
+      await Promise.all(writes);
     } finally {
       request.writing--;
     }
     this.#finishRequest(peerId, frame.id, request);
   }
 
-  async #writeGroup(
-    peerId: string,
-    request: Request,
-    order: Order,
-    frame: Uint8Array,
-    list: readonly { piece: Piece; index: number; chunk: ChunkInFrame }[],
-    alone: boolean,
-  ): Promise<void> {
-    // The target may take the frame's memory away; where two targets share a frame, each gets its own copy.
-    const bytes = alone ? frame : Uint8Array.from(frame);
+  async #writeGroup(peerId: string, request: Request, order: Order, bytes: Uint8Array, list: readonly Arrived[]): Promise<void> {
     const chunks = list.map(({ chunk }) => chunk);
     const single = contentLevel(order.content) === 0;
     let written: readonly boolean[];
@@ -406,6 +408,19 @@ export class Fetcher {
       peer.send({ type: 'fetch', id, items });
     }
   }
+}
+
+/** A copy of these chunks, side by side, whose places are set anew. */
+function takeOut(frame: Uint8Array, list: readonly Arrived[]): Uint8Array {
+  const bytes = new Uint8Array(list.reduce((sum, { chunk }) => sum + chunk.bytes, 0));
+  let at = 0;
+  for (const arrived of list) {
+    const { chunk } = arrived;
+    bytes.set(frame.subarray(chunk.offset, chunk.offset + chunk.bytes), at);
+    arrived.chunk = { ...chunk, offset: at };
+    at += chunk.bytes;
+  }
+  return bytes;
 }
 
 /** The order that stands for all single-chunk contents of the same target in this frame. */

@@ -138,7 +138,10 @@ export class PeerServer {
   }
 }
 
-/** Packs what was read into frames of up to a megabyte; what was read in one go stays in one frame. */
+/**
+ * Packs what was read into frames of up to a megabyte; what was read in one go stays in one frame, and what has a buffer of its
+ * own goes alone: together with others it would have to be copied.
+ */
 class FrameBuilder {
   readonly #channel: Channel;
   readonly #id: number;
@@ -146,7 +149,8 @@ class FrameBuilder {
   #bytes = 0;
   /** Before the first chunk. */
   #roomBytes = 0;
-  #releases: (() => void)[] = [];
+  /** Of a frame that has one read. */
+  #release: (() => void) | undefined;
 
   constructor(channel: Channel, id: number) {
     this.#channel = channel;
@@ -155,20 +159,19 @@ class FrameBuilder {
 
   add(item: number, firstChunk: number, { chunks, roomBytes, release }: ReadChunks): void {
     const total = chunks.reduce((sum, bytes) => sum + bytes.length, 0);
-    if (this.#bytes + total > CHUNK_FRAME_BYTES_MAX) this.flush();
+    if (release !== undefined || this.#bytes + total > CHUNK_FRAME_BYTES_MAX) this.flush();
     if (this.#chunks.length === 0) this.#roomBytes = roomBytes;
     for (const [index, bytes] of chunks.entries()) this.#chunks.push({ item, chunk: firstChunk + index, bytes });
     this.#bytes += total;
-    if (release !== undefined) this.#releases.push(release);
+    if (release === undefined) return;
+    this.#release = release;
+    this.flush();
   }
 
   flush(): void {
     if (this.#chunks.length === 0) return;
-    const releases = this.#releases;
-    this.#channel.send(encodeChunks(this.#id, this.#chunks, this.#roomBytes), () => {
-      for (const release of releases) release();
-    });
-    this.#releases = [];
+    this.#channel.send(encodeChunks(this.#id, this.#chunks, this.#roomBytes), this.#release);
+    this.#release = undefined;
     this.#chunks = [];
     this.#bytes = 0;
   }

@@ -352,6 +352,17 @@ describe('a peer', () => {
     expect(a.servedChunks + b.servedChunks).toBe(200);
   });
 
+  it('gives each content of a frame its own bytes, and no others', async () => {
+    const { fetcher, target } = setup();
+    // More than there may be requests: those that wait for one come together.
+    const contents = Array.from({ length: 200 }, (_, index) => makeContent(index + 1, 2, 5_000));
+    const peer = new Peer(fetcher, 'a', contents);
+    await Promise.all(contents.map((content) => fetcher.fetch(content.id, content.bytes, target, ['a'])));
+    for (const content of contents) expect(target.isWhole(content)).toBe(true);
+    expect(Math.max(...peer.asked.map(({ items }) => items.length))).toBeGreaterThan(10);
+    expect(target.bytesGiven).toBeLessThan(1.1 * 200 * 10_000);
+  });
+
   it('has no more under way than its window, and never what was not written counts as room', async () => {
     const { fetcher, target } = setup();
     const content = makeContent(1, 160, 256 * KIB);

@@ -54,6 +54,8 @@ export class FakeTarget implements ContentTarget {
   readonly staleLocal = new Set<string>();
   looked = 0;
   bytesWritten = 0;
+  /** Of all frames that were given to it. */
+  bytesGiven = 0;
   /** Waited for before each write. */
   gate: () => Promise<void> = () => Promise.resolve();
 
@@ -86,6 +88,7 @@ export class FakeTarget implements ContentTarget {
 
   async write(content: ContentId, frame: Uint8Array, chunks: readonly ChunkInFrame[]): Promise<readonly boolean[]> {
     await this.gate();
+    this.bytesGiven += frame.length;
     this.log.push(`write ${chunks.length}`);
     return chunks.map((chunk) => this.#take(content, frame, chunk));
   }

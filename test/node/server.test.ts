@@ -113,6 +113,25 @@ describe('what was read', () => {
     channel.taken[1]!();
     expect(released).toBe(2);
   });
+
+  it('goes out in its own memory, not together with what would have to be copied to it', async () => {
+    const contents = [makeContent(1, 3, 100_000), makeContent(2, 3, 100_000)];
+    const blocks: ArrayBufferLike[] = [];
+    const { server, channel } = setup(contents, async (content) => {
+      const room = 100;
+      const block = new Uint8Array(room + content.bytes);
+      blocks.push(block.buffer);
+      let at = room;
+      const chunks = content.chunks.map((chunk) => {
+        block.set(chunk, at);
+        return block.subarray(at, (at += chunk.length));
+      });
+      return { chunks, roomBytes: room, release: () => undefined };
+    });
+    server.fetch({ type: 'fetch', id: 1, items: contents.map((content) => wanted(content)) });
+    await fetched(channel);
+    expect(channel.sent.slice(0, -1).map(({ buffer }) => blocks.indexOf(buffer))).toEqual([0, 1]);
+  });
 });
 
 async function fetched(channel: FakeChannel, count: number = 1): Promise<MessageOf<'fetched'>[]> {
