@@ -226,31 +226,41 @@ export class Materialiser {
     this.#options.standing.setAside += countAside([...result.removals, ...result.placements]);
     this.#noteKept(plan, result);
     const unsettled = unsettledRemovals(plan, result);
-    const ended = this.#begun.paths.filter((path) => !unsettled.has(path));
-    const rows = [...rowsOf(plan, result, this.#options.trash), ...this.#begun.end(ended)];
-    if (rows.length > 0) rows.push(batch.row);
+    let rows: readonly Operation[] | undefined;
+    // The database is read for them, and may fail: then it is done again with what is owed.
+    const makeRows = (): readonly Operation[] => (rows ??= this.#rowsOf(plan, result, batch.row));
     try {
+      makeRows();
       await access.makeDurable(root, [], result.touched);
       const outcomes = outcomesByPath(plan, result);
       for (const keyPlan of plan.keys) this.#judge(keyPlan, plan, outcomes, round);
       for (const key of plan.idle) round.keys.set(byteKey(key), 'done');
       const fresh = this.#newLargeContents(plan, result);
-      await this.#commit(plan, head, rows, round);
+      await this.#commit(plan, head, makeRows(), round);
       if (unsettled.size > 0) gate.owe(() => this.#begun.settle());
       return fresh;
     } catch (error) {
-      if (rows.length + unsettled.size > 0) gate.owe(() => this.#record(result.touched, rows));
+      if (rows?.length !== 0 || unsettled.size > 0) gate.owe(() => this.#record(result.touched, makeRows));
       throw error;
     } finally {
       this.#noteMoved(plan, result);
     }
   }
 
+  /** What the disk shows since this batch. */
+  #rowsOf(plan: Plan, result: BatchResult, recorded: Operation): Operation[] {
+    const rows = rowsOf(plan, result, this.#options.trash);
+    const unsettled = unsettledRemovals(plan, result);
+    rows.push(...this.#begun.end(this.#begun.paths.filter((path) => !unsettled.has(path))));
+    if (rows.length > 0) rows.push(recorded);
+    return rows;
+  }
+
   /** Again: what the disk shows is not in the rows yet, and an edit of it must not be taken for one of what was there before. */
-  async #record(touched: readonly string[], rows: readonly Operation[]): Promise<void> {
+  async #record(touched: readonly string[], makeRows: () => readonly Operation[]): Promise<void> {
     const { root, access, replica } = this.#options;
     await access.makeDurable(root, [], touched);
-    await replica.store.write(rows, { durable: true });
+    await replica.store.write(makeRows(), { durable: true });
     await this.#begun.settle();
   }
 

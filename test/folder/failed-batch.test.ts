@@ -2,9 +2,11 @@
  * A disk that refuses single calls while a batch shows what others wrote: what has not happened leaves no trace that could pass
  * for an edit, and what users do meanwhile counts as theirs.
  */
-import { existsSync, lstatSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { toHex } from '../../src/base/bytes.ts';
+import { SamerootError } from '../../src/base/errors.ts';
 import { write } from '../../src/entry/entry.ts';
 import { diskStat } from '../../src/folder/disk-stat.ts';
 import type { Disk } from '../../src/folder/disk.ts';
@@ -77,6 +79,34 @@ test.each(['EIO', 'EROFS', 'ENOSPC'])('a file that could not be replaced (%s) do
   expect(await fixture.materialiser.project(keys)).toMatchObject({ done: keys, dirty: [] });
   expect(fixture.tree()).toEqual({ a: shown(file('two')) });
 });
+
+test.each([1, 2, 3])(
+  'a database that can not be read (%i times) once a version is shown does not make it pass for an edit of the one before',
+  async (times) => {
+    await show({ a: file('one') });
+    const keys = await fixture.receive({ a: file('two') });
+    let failures = 0;
+    refusal = (call, _source, target) => {
+      if (call === 'rename' && target === at('a')) failures = times;
+      return undefined;
+    };
+    const { get } = fixture.store;
+    fixture.store.get = (key) => {
+      if (failures === 0) return get.call(fixture.store, key);
+      failures--;
+      throw new SamerootError('IO_ERROR', 'the database cannot be read');
+    };
+    for (let attempt = 0; attempt < times; attempt++)
+      await expect(fixture.materialiser.project(keys)).rejects.toMatchObject({ code: 'IO_ERROR' });
+    expect(failures).toBe(0);
+    expect(readFileSync(at('a'), 'utf8')).toBe('two');
+    // By somebody who has seen it.
+    writeFileSync(at('a'), 'three');
+    await fixture.materialiser.project(keys);
+    const { value } = fixture.replica.entry(fileKey('a'))!.versions[0]!;
+    expect(value.kind === 'file' && toHex(value.content)).toBe(toHex(getPlaced(fixture.store, 'a')!.content!));
+  },
+);
 
 test('notes that could not be taken back say nothing wrong when the next batch fails as well', async () => {
   const tmp = at('.sameroot/tmp');
