@@ -18,6 +18,13 @@ export const cases = [
     ],
   }),
   folderCase({
+    name: 'first-sync-medium',
+    about: 'files of 256 to 768 KB, as shards of a data set are, to a host that has nothing',
+    parts: ({ quick }) => [quick ? { label: '128 files', files: 128 } : { label: '2,048 files', files: 2_048 }],
+    diskBytes: ({ files }) => files * 4 * MIB,
+    build: (folder, { files }) => writeSmallFiles(folder, files, 256_000, 768_000, 4),
+  }),
+  folderCase({
     name: 'first-sync-small',
     about: 'many files of 2 to 6 KB to a host that has nothing',
     manyFiles: true,

@@ -16,6 +16,7 @@ const run = promisify(execFile);
 /** Cases of this kind that anything which makes one folder like another can take part in. */
 export const FOLDER_CASES = [
   'first-sync-large',
+  'first-sync-medium',
   'first-sync-small',
   'data-set',
   'insert-head',
