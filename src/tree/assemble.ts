@@ -13,7 +13,7 @@ import { assert } from '../base/assert.ts';
 import { hash } from '../content/hash.ts';
 import { EMPTY_TREE, type PageReader, type PageSink, type Totals, type Tree } from './page.ts';
 import type { Page } from './page-codec.ts';
-import { encodePage, type Run, type Single } from './page-encode.ts';
+import { encodePage, type Replacement, type Run, type Single } from './page-encode.ts';
 import { RANK_MAX, type Ranker } from './rank.ts';
 
 /** A page of the old tree: what is known of it from the item above, or of the top page from the tree. */
@@ -28,12 +28,12 @@ export interface Origin {
 
 export function topOrigin(reader: PageReader, tree: Tree): Origin {
   assert(tree.page !== undefined, 'the empty tree has no top page');
-  return { page: reader.read(tree.page), hash: tree.page, totals: tree, parent: undefined, item: 0 };
+  return { page: reader.readToReplace(tree.page), hash: tree.page, totals: tree, parent: undefined, item: 0 };
 }
 
 export function childOrigin(reader: PageReader, parent: Origin, item: number): Origin {
   const childHash = parent.page.hash(item);
-  return { page: reader.read(childHash), hash: childHash, totals: parent.page.totals(item), parent, item };
+  return { page: reader.readToReplace(childHash), hash: childHash, totals: parent.page.totals(item), parent, item };
 }
 
 interface OriginRun extends Run {
@@ -41,7 +41,20 @@ interface OriginRun extends Run {
   to: number;
 }
 
-type Piece = OriginRun | Single;
+/** An entry with another value; it is weighed with its key. */
+interface ReplacedEntry extends Replacement {
+  readonly origin: Origin;
+  readonly totals: undefined;
+  readonly key: Uint8Array;
+}
+
+/** A page that was made of the one below an item. */
+interface ReplacedPage extends Replacement {
+  readonly origin: Origin;
+  readonly totals: Totals;
+}
+
+type Piece = OriginRun | ReplacedEntry | ReplacedPage | Single;
 
 interface SummedTotals {
   count: number;
@@ -76,7 +89,13 @@ export class Assembler {
     const level = origin.page.level;
     assert(this.#empty || rank >= level, 'a page that starts inside another was appended whole');
     this.#turnTo(rank);
-    this.#push(level, { page: origin.page, from, to, origin });
+    this.#push(level, { page: origin.page, from, to, body: undefined, origin });
+  }
+
+  /** The entry that stands at `item` of a leaf under `key`, with another value; `rank` is that of the key. */
+  appendReplaced(origin: Origin, item: number, key: Uint8Array, value: Uint8Array, rank: number): void {
+    this.#turnTo(rank);
+    this.#push(0, { page: origin.page, from: item, to: item + 1, body: value, totals: undefined, origin, key });
   }
 
   finish(): Tree {
@@ -107,15 +126,25 @@ export class Assembler {
     for (let at = 0; at < level; at++) {
       const pieces = this.#open[at]!;
       if (pieces.length === 0) continue;
-      const whole = wholePage(pieces);
-      if (whole?.parent === undefined) {
-        const { key, hash, totals } = this.#finished(at);
-        this.#push(at + 1, { page: undefined, key, body: hash, totals });
-      } else {
-        this.#push(at + 1, { page: whole.parent.page, from: whole.item, to: whole.item + 1, origin: whole.parent });
-      }
+      this.#push(at + 1, this.#itemFor(at));
       this.#open[at] = [];
     }
+  }
+
+  /** The page of `level` as it stands in the one above. */
+  #itemFor(level: number): Piece {
+    const pieces = this.#open[level]!;
+    const whole = wholePage(pieces);
+    if (whole?.parent !== undefined) {
+      return { page: whole.parent.page, from: whole.item, to: whole.item + 1, body: undefined, origin: whole.parent };
+    }
+    const { hash: body, totals } = this.#finished(level);
+    const first = pieces[0]!;
+    if (first.page === undefined) return { page: undefined, key: first.key, body, totals };
+    const { parent, item } = first.origin;
+    // A page that begins as an old one stands at the same key: it is the item of that one, with another hash.
+    if (first.from === 0 && parent !== undefined) return { page: parent.page, from: item, to: item + 1, body, totals, origin: parent };
+    return { page: undefined, key: first.page.copyKey(first.from), body, totals };
   }
 
   /** Opens the page of `level` again that was handed on last, as part of a whole page above. */
@@ -126,19 +155,19 @@ export class Assembler {
     for (; above > level; above--) {
       const pieces = this.#open[above]!;
       const last = pieces.at(-1);
-      assert(last?.page !== undefined, 'a page that was just made must go on');
+      assert(last?.page !== undefined && last.body === undefined, 'a page that was just made must go on');
       last.to--;
       if (last.to === last.from) pieces.pop();
       const origin = childOrigin(this.#reader, last.origin, last.to);
-      this.#push(above - 1, { page: origin.page, from: 0, to: origin.page.size, origin });
+      this.#push(above - 1, { page: origin.page, from: 0, to: origin.page.size, body: undefined, origin });
     }
   }
 
   #push(level: number, piece: Piece): void {
     const pieces = this.#open[level]!;
-    if (piece.page !== undefined && pieces.length > 0) {
+    if (piece.page !== undefined && piece.body === undefined && pieces.length > 0) {
       const last = pieces[pieces.length - 1]!;
-      if (last.page === piece.page && last.to === piece.from) {
+      if (last.page === piece.page && last.body === undefined && last.to === piece.from) {
         last.to = piece.to;
         return;
       }
@@ -147,22 +176,20 @@ export class Assembler {
   }
 
   /** The page of `level` as it is: put, unless it is a page of the old tree. */
-  #finished(level: number): { key: Uint8Array; hash: Uint8Array; totals: Totals } {
+  #finished(level: number): { hash: Uint8Array; totals: Totals } {
     const pieces = this.#open[level]!;
-    const first = pieces[0]!;
-    const key = first.page === undefined ? first.key : first.page.copyKey(first.from);
     const whole = wholePage(pieces);
-    if (whole !== undefined) return { key, hash: whole.hash, totals: whole.totals };
+    if (whole !== undefined) return { hash: whole.hash, totals: whole.totals };
     const bytes = encodePage(level, pieces);
     const pageHash = hash('page', bytes);
     this.#sink.put(pageHash, bytes);
     if (level > 0) this.#reader?.keep(pageHash, bytes);
-    return { key, hash: pageHash, totals: this.#totals(pieces) };
+    return { hash: pageHash, totals: this.#totals(pieces) };
   }
 
   /** A top page of one item is none: its child is the top, or that one's only child. */
   #collapse(only: Piece): Tree {
-    assert(only.page !== undefined && this.#reader !== undefined, 'a page was put that nothing needs');
+    assert(only.page !== undefined && only.body === undefined && this.#reader !== undefined, 'a page was put that nothing needs');
     let origin = childOrigin(this.#reader, only.origin, only.from);
     while (origin.page.level > 0 && origin.page.size === 1) origin = childOrigin(this.#reader, origin, 0);
     const { count, live, bytes } = origin.totals;
@@ -179,15 +206,20 @@ export class Assembler {
     return sum;
   }
 
-  #addSingle(sum: SummedTotals, { key, body, totals }: Single): void {
-    if (totals === undefined) {
-      const { live, bytes } = this.#ranker.weigh(key, body);
-      addTotals(sum, { count: 1, live, bytes }, 1);
-    } else addTotals(sum, totals, 1);
+  #addSingle(sum: SummedTotals, piece: Single | ReplacedEntry | ReplacedPage): void {
+    if (piece.totals !== undefined) addTotals(sum, piece.totals, 1);
+    else this.#addEntry(sum, piece.key, piece.body, 1);
+  }
+
+  #addEntry(sum: SummedTotals, key: Uint8Array, value: Uint8Array, sign: 1 | -1): void {
+    const { live, bytes } = this.#ranker.weigh(key, value);
+    sum.count += sign;
+    sum.live += sign * live;
+    sum.bytes += sign * bytes;
   }
 
   /**
-   * Adds all runs of `origin` from piece `first` on (singles may lie between) and the singles between; returns the last
+   * Adds all that stays of `origin` from piece `first` on and the single items between; returns the last
    * piece added. Where most of the page is left, its totals less what is gone: an edit of one entry weighs two.
    */
   #addRuns(sum: SummedTotals, pieces: readonly Piece[], first: number, origin: Origin): number {
@@ -197,7 +229,7 @@ export class Assembler {
       const piece = pieces[at]!;
       if (piece.page === undefined) continue;
       if (piece.page !== origin.page) break;
-      kept += piece.to - piece.from;
+      if (piece.body === undefined) kept += piece.to - piece.from;
       last = at;
     }
     const subtract = kept * 2 > origin.page.size;
@@ -205,7 +237,7 @@ export class Assembler {
     let gone = 0;
     for (let at = first; at <= last; at++) {
       const piece = pieces[at]!;
-      if (piece.page === undefined) {
+      if (piece.body !== undefined) {
         this.#addSingle(sum, piece);
         continue;
       }
@@ -219,12 +251,8 @@ export class Assembler {
 
   #addItems(sum: SummedTotals, page: Page, from: number, to: number, sign: 1 | -1): void {
     for (let item = from; item < to; item++) {
-      if (page.level > 0) {
-        addTotals(sum, page.totals(item), sign);
-      } else {
-        const { live, bytes } = this.#ranker.weigh(page.copyKey(item), page.value(item));
-        addTotals(sum, { count: 1, live, bytes }, sign);
-      }
+      if (page.level > 0) addTotals(sum, page.totals(item), sign);
+      else this.#addEntry(sum, page.copyKey(item), page.value(item), sign);
     }
   }
 }
@@ -239,5 +267,5 @@ function addTotals(sum: SummedTotals, totals: Totals, sign: 1 | -1): void {
 function wholePage(pieces: readonly Piece[]): Origin | undefined {
   const piece = pieces[0]!;
   if (pieces.length !== 1 || piece.page === undefined) return undefined;
-  return piece.from === 0 && piece.to === piece.page.size ? piece.origin : undefined;
+  return piece.body === undefined && piece.from === 0 && piece.to === piece.page.size ? piece.origin : undefined;
 }

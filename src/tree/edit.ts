@@ -99,7 +99,9 @@ class Editor {
       if (found ? value !== undefined && asBuffer(value).equals(page.value(item)) : value === undefined) continue;
       this.#keep(origin, rank, next, item);
       next = found ? item + 1 : item;
-      if (value !== undefined) this.#assembler.appendEntry(key, value, found ? rankOf(origin, rank, item) : this.#ranker.rank(key));
+      if (value === undefined) continue;
+      if (found) this.#assembler.appendReplaced(origin, item, key, value, rankOf(origin, rank, item));
+      else this.#assembler.appendEntry(key, value, this.#ranker.rank(key));
     }
     this.#keep(origin, rank, next, page.size);
   }

@@ -17,13 +17,9 @@ export interface Totals {
 }
 
 /**
- * Per item four numbers: how much of its key it shares with the one before, and where in `bytes` the rest of the key starts,
- * where that ends and the body starts, and where the body ends.
- */
-const STRIDE = 4;
-
-/**
- * A decoded page: the bytes themselves plus where things are, so that reading a page makes no object per item.
+ * A decoded page: the bytes themselves plus where each item starts, so that reading a page makes no object per item. How an
+ * item begins is read from the bytes each time: kept as numbers, four per item instead of one, it was a quarter of the garbage
+ * of a scattered edit, and the collector copied it for every page in the cache.
  *
  * Keys stay front-coded: `search` compares with what is shared, and an edit of one entry needs few keys of the page. They
  * are all spelled out at the first call of `key`, for those who go through the page. (When decoding spelled out all,
@@ -34,25 +30,28 @@ export class Page {
   /** Items in this very page. */
   readonly size: number;
   readonly bytes: Buffer;
-  /** A plain array: one of small numbers lives in the JavaScript heap, while a typed array costs a call of malloc (0.4 against 0.9 us). */
-  readonly #index: readonly number[];
+  /**
+   * Where each item starts in `bytes`, and where the last one ends. A plain array: one of small numbers lives in the
+   * JavaScript heap, while a typed array costs a call of malloc (0.4 against 0.9 us).
+   */
+  readonly #starts: readonly number[];
   readonly #keyBytes: number;
   #keys: Buffer | undefined;
   /** Where each key ends in `#keys`. */
   #keyEnds: readonly number[] = [];
 
   /** `keyBytes`: of all keys spelled out. */
-  constructor(level: number, size: number, bytes: Buffer, index: readonly number[], keyBytes: number) {
+  constructor(level: number, bytes: Buffer, starts: readonly number[], keyBytes: number) {
     this.level = level;
-    this.size = size;
+    this.size = starts.length - 1;
     this.bytes = bytes;
-    this.#index = index;
+    this.#starts = starts;
     this.#keyBytes = keyBytes;
   }
 
   /** With the keys spelled out. */
   get memoryBytes(): number {
-    return this.bytes.length + this.#keyBytes + (this.#index.length + this.size) * 8;
+    return this.bytes.length + this.#keyBytes + this.size * 16;
   }
 
   /** A view; spells out all keys of the page. */
@@ -63,29 +62,46 @@ export class Page {
 
   /** One key, put together from the items before it. */
   copyKey(item: number): Uint8Array {
-    if (this.#keys !== undefined) return this.key(item);
-    const index = this.#index;
-    let missing = index[item * STRIDE]! + index[item * STRIDE + 2]! - index[item * STRIDE + 1]!;
-    const key = Buffer.allocUnsafe(missing);
-    for (let at = item * STRIDE; missing > 0; at -= STRIDE) {
-      const shared = index[at]!;
-      if (shared >= missing) continue;
-      const start = index[at + 1]! - shared;
-      for (let byte = shared; byte < missing; byte++) key[byte] = this.bytes[start + byte]!;
-      missing = shared;
-    }
+    const key = Buffer.allocUnsafe(this.keyLength(item));
+    this.spellKey(item, key);
     return key;
   }
 
+  /** Puts one key together in `target`, from the items before it; returns its length. */
+  spellKey(item: number, target: Uint8Array): number {
+    const { bytes } = this;
+    const length = this.keyLength(item);
+    // Backwards: an item has the bytes of the key from where it stops sharing up to where a later item shares no more.
+    let missing = length;
+    for (let at = item; missing > 0; at--) {
+      cursor = this.#starts[at]!;
+      const shared = readVarint(bytes);
+      if (shared >= missing) continue;
+      readVarint(bytes);
+      for (let to = shared, from = cursor; to < missing;) target[to++] = bytes[from++]!;
+      missing = shared;
+    }
+    return length;
+  }
+
+  keyLength(item: number): number {
+    cursor = this.#starts[item]!;
+    return readVarint(this.bytes) + readVarint(this.bytes);
+  }
+
   #spellKeys(): Buffer {
+    const { bytes } = this;
     const keys = Buffer.allocUnsafe(this.#keyBytes);
     const ends: number[] = [];
     let previous = 0;
     let end = 0;
-    for (let at = 0; at < this.#index.length; at += STRIDE) {
+    for (let item = 0; item < this.size; item++) {
       const start = end;
-      for (const to = previous + this.#index[at]!; previous < to; previous++) keys[end++] = keys[previous]!;
-      for (let from = this.#index[at + 1]!, to = this.#index[at + 2]!; from < to; from++) keys[end++] = this.bytes[from]!;
+      cursor = this.#starts[item]!;
+      const shared = readVarint(bytes);
+      const rest = readVarint(bytes);
+      for (const to = previous + shared; previous < to; previous++) keys[end++] = keys[previous]!;
+      for (const to = cursor + rest; cursor < to; cursor++) keys[end++] = bytes[cursor]!;
       ends.push(end);
       previous = start;
     }
@@ -94,13 +110,21 @@ export class Page {
     return keys;
   }
 
+  /** Where the item starts in `bytes`: with how much of its key it shares with the one before. */
+  start(item: number): number {
+    return this.#starts[item]!;
+  }
+
   /** Where what follows the key starts in `bytes`: a sized value, or a hash and three numbers. */
   bodyStart(item: number): number {
-    return this.#index[item * STRIDE + 2]!;
+    cursor = this.#starts[item]!;
+    readVarint(this.bytes);
+    const rest = readVarint(this.bytes);
+    return cursor + rest;
   }
 
   end(item: number): number {
-    return this.#index[item * STRIDE + 3]!;
+    return this.#starts[item + 1]!;
   }
 
   /** Of a leaf. */
@@ -153,15 +177,23 @@ export class Page {
    * item that shares more than that with the last is below too; one that shares less is above; else the rest tells.
    */
   search(key: Uint8Array): number {
-    const { bytes } = this;
-    const index = this.#index;
+    const { bytes, size } = this;
+    const starts = this.#starts;
     let matched = 0;
-    for (let item = 0, at = 0; item < this.size; item++, at += STRIDE) {
-      const shared = index[at]!;
+    for (let item = 0; item < size; item++) {
+      const start = starts[item]!;
+      // Nearly every look-up passes over most items here: a call of `readVarint` for each made it a tenth slower.
+      let shared = bytes[start]!;
+      cursor = start + 1;
+      if (shared >= 0x80) {
+        cursor = start;
+        shared = readVarint(bytes);
+      }
       if (shared > matched) continue;
       if (shared < matched) return -1 - item;
-      let from = index[at + 1]!;
-      const to = index[at + 2]!;
+      const rest = readVarint(bytes);
+      let from = cursor;
+      const to = from + rest;
       while (from < to && matched < key.length && bytes[from] === key[matched]) {
         from++;
         matched++;
@@ -169,7 +201,7 @@ export class Page {
       if (matched === key.length) return from === to ? item : -1 - item;
       if (from < to && bytes[from]! > key[matched]!) return -1 - item;
     }
-    return -1 - this.size;
+    return -1 - size;
   }
 
   /** First item whose key is not below `key`; `size` if there is none. */
@@ -194,7 +226,7 @@ let cursor = 0;
 const lastKey: Buffer = Buffer.allocUnsafe(KEY_BYTES_MAX);
 let lastLength = 0;
 /** Copied from when the page is through: an array that grows is copied several times. */
-const indexScratch: number[] = [];
+const startsScratch: number[] = [];
 
 function readVarint(bytes: Buffer): number {
   let byte = bytes[cursor++];
@@ -215,8 +247,8 @@ function readVarint(bytes: Buffer): number {
   }
 }
 
-/** Reads a front-coded key into `lastKey`, of which it keeps so many bytes. */
-function readKey(bytes: Buffer): number {
+/** Reads a front-coded key into `lastKey`. */
+function readKey(bytes: Buffer): void {
   const shared = readVarint(bytes);
   const rest = readVarint(bytes);
   if (shared > lastLength || shared + rest > KEY_BYTES_MAX) throw badEncoding('a key in a page is too long');
@@ -227,7 +259,6 @@ function readKey(bytes: Buffer): number {
   lastLength = shared + rest;
   // A loop, as in compareKey: the pieces are short.
   for (let at = shared; at < lastLength; at++) lastKey[at] = bytes[cursor++]!;
-  return shared;
 }
 
 function skipBody(bytes: Buffer, level: number): void {
@@ -258,18 +289,15 @@ export function decodePage(page: Uint8Array): Page {
   const size = readVarint(bytes);
   if (size === 0 || size > PAGE_ITEMS_MAX) throw badEncoding(`a page of ${size} items`);
   // Nothing is made for the items that `size` claims, only for those that are there.
-  let numbers = 0;
   let keyBytes = 0;
   lastLength = 0;
   for (let item = 0; item < size; item++) {
-    const shared = readKey(bytes);
+    startsScratch[item] = cursor;
+    readKey(bytes);
     keyBytes += lastLength;
-    indexScratch[numbers++] = shared;
-    indexScratch[numbers++] = cursor - lastLength + shared;
-    indexScratch[numbers++] = cursor;
     skipBody(bytes, level);
-    indexScratch[numbers++] = cursor;
   }
   if (cursor !== bytes.length) throw badEncoding(`${bytes.length - cursor} bytes are left over in a page`);
-  return new Page(level, size, bytes, indexScratch.slice(0, numbers), keyBytes);
+  startsScratch[size] = cursor;
+  return new Page(level, bytes, startsScratch.slice(0, size + 1), keyBytes);
 }

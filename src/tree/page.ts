@@ -54,12 +54,15 @@ export class PageReader {
 
   /** @throws {SamerootError} `DATABASE_DAMAGED` if the page is absent, has another hash, or is not canonical */
   read(pageHash: Uint8Array): Page {
-    const name = byteKey(pageHash);
-    const known = this.#inner.get(name) ?? this.#leaves.get(name);
-    if (known !== undefined) return known;
-    const page = this.#load(pageHash);
-    (page.level === 0 ? this.#leaves : this.#inner).add(name, page);
-    return page;
+    return this.#read(pageHash, true);
+  }
+
+  /**
+   * As `read`, for who makes another page of this one: a leaf that is not known is not kept. It would drive out one that
+   * is still in use, and be copied by the garbage collector: 10,000 scattered edits took a twentieth longer.
+   */
+  readToReplace(pageHash: Uint8Array): Page {
+    return this.#read(pageHash, false);
   }
 
   /**
@@ -71,16 +74,25 @@ export class PageReader {
     if (this.#inner.get(name) === undefined) this.#inner.add(name, decodePage(bytes));
   }
 
+  #read(pageHash: Uint8Array, keepLeaf: boolean): Page {
+    const name = byteKey(pageHash);
+    const known = this.#inner.get(name) ?? this.#leaves.get(name);
+    if (known !== undefined) return known;
+    const page = this.#load(pageHash);
+    if (page.level > 0) this.#inner.add(name, page);
+    else if (keepLeaf) this.#leaves.add(name, page);
+    return page;
+  }
+
   #load(pageHash: Uint8Array): Page {
+    const name = toHex(pageHash);
     const bytes = this.#source.get(pageHash);
-    if (bytes === undefined) throw new SamerootError('DATABASE_DAMAGED', `page ${toHex(pageHash)} is missing`);
-    if (hashHex('page', bytes) !== toHex(pageHash)) {
-      throw new SamerootError('DATABASE_DAMAGED', `page ${toHex(pageHash)} does not have its hash`);
-    }
+    if (bytes === undefined) throw new SamerootError('DATABASE_DAMAGED', `page ${name} is missing`);
+    if (hashHex('page', bytes) !== name) throw new SamerootError('DATABASE_DAMAGED', `page ${name} does not have its hash`);
     try {
       return decodePage(bytes);
     } catch (cause) {
-      throw new SamerootError('DATABASE_DAMAGED', `page ${toHex(pageHash)} is not canonical`, { cause });
+      throw new SamerootError('DATABASE_DAMAGED', `page ${name} is not canonical`, { cause });
     }
   }
 }

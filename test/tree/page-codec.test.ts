@@ -4,7 +4,7 @@ import { ByteWriter, compareBytes, equalBytes, sharedPrefixLength, toHex, utf8 }
 import { SamerootError } from '../../src/base/errors.ts';
 import { ENTRY_BYTES_MAX, HASH_BYTES, KEY_BYTES_MAX, PAGE_ITEMS_MAX } from '../../src/base/limits.ts';
 import { decodePage, type Page } from '../../src/tree/page-codec.ts';
-import { encodePage, type Run, type Single } from '../../src/tree/page-encode.ts';
+import { encodePage, type Replacement, type Run, type Single } from '../../src/tree/page-encode.ts';
 import { RANK_MAX } from '../../src/tree/rank.ts';
 import { mutated, mutations } from '../base/mutated.ts';
 import { keys, values } from './support.ts';
@@ -103,24 +103,46 @@ describe('page codec', () => {
     );
   });
 
-  it('writes runs of other pages as it writes their items', () => {
+  it('writes pieces of other pages as it writes their items', () => {
+    let goingOn = 0;
+    const cut = fc.record({
+      how: fc.constantFrom('run', 'replaced', 'single'),
+      length: fc.nat({ max: 5 }),
+      skip: fc.nat({ max: 1 }),
+      other: fc.boolean(),
+    });
     fc.assert(
-      fc.property(somePages, fc.array(fc.tuple(fc.boolean(), fc.nat({ max: 5 })), { maxLength: 30 }), ([level, list], cuts) => {
-        const page = decodePage(encodePage(level, list));
-        const pieces: (Run | Single)[] = [];
+      fc.property(somePages, fc.array(cut, { maxLength: 30 }), ([level, list], cuts) => {
+        const bytes = encodePage(level, list);
+        const pages = [decodePage(bytes), decodePage(bytes)] as const; // equal, but not one page
+        const pieces: (Run | Replacement | Single)[] = [];
         const expected: Single[] = [];
         let at = 0;
-        for (const [asRun, length] of cuts) {
+        for (const { how, length, skip, other } of cuts) {
           const to = Math.min(list.length, at + length);
-          if (asRun && to > at) pieces.push({ page, from: at, to });
-          else pieces.push(...list.slice(at, to));
-          expected.push(...list.slice(at, to));
-          at = to + 1; // one item is left out
+          const page = other ? pages[1] : pages[0];
+          const items = list.slice(at, to);
+          const replaced = items.map(({ key }, index) => ({ ...list[(at + index + 1) % list.length]!, key }));
+          if (how === 'run' && to > at) pieces.push({ page, from: at, to, body: undefined });
+          if (how === 'replaced')
+            pieces.push(
+              ...replaced.map(({ body, totals: sums }, index) => ({ page, from: at + index, to: at + index + 1, body, totals: sums })),
+            );
+          if (how === 'single') pieces.push(...items);
+          expected.push(...(how === 'replaced' ? replaced : items));
+          at = to + skip;
           if (at >= list.length) break;
+        }
+        if (pieces.length === 0) return;
+        for (const [index, { page, ...piece }] of pieces.entries()) {
+          const before = pieces[index - 1];
+          if (page !== undefined && before?.page === page && 'from' in piece && piece.from === before.to) goingOn++;
         }
         expect(toHex(encodePage(level, pieces))).toBe(toHex(encodePage(level, expected)));
       }),
+      { numRuns: 500 },
     );
+    expect(goingOn).toBeGreaterThan(100);
   });
 
   it('refuses changed bytes, or they are the one encoding of another page', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { fromByteKey, toHex, utf8 } from '../../src/base/bytes.ts';
+import { byteKey, fromByteKey, toHex, utf8 } from '../../src/base/bytes.ts';
 import { SamerootError } from '../../src/base/errors.ts';
 import { hash } from '../../src/content/hash.ts';
 import { build } from '../../src/tree/build.ts';
@@ -67,6 +67,18 @@ describe('page reader', () => {
     change('second');
     expect(edited.level).toBeGreaterThan(2);
     expect(made.gets.length).toBe(1);
+  });
+
+  it('keeps the inner pages, but not the leaves that it reads for an edit', () => {
+    const reader = new PageReader(pages);
+    const leaves = hashes.filter((pageHash) => reader.readToReplace(pageHash).level === 0);
+    pages.forgetCounts();
+    for (const pageHash of hashes) reader.readToReplace(pageHash);
+    expect(new Set(pages.gets)).toEqual(new Set(leaves.map(byteKey)));
+    for (const pageHash of leaves) reader.read(pageHash);
+    pages.forgetCounts();
+    for (const pageHash of leaves) reader.readToReplace(pageHash);
+    expect(pages.gets).toEqual([]);
   });
 
   it('keeps no more bytes than it may', () => {
