@@ -23,6 +23,7 @@ export const cases = [
     parts: ({ quick }) => [quick ? { label: '128 files', files: 128 } : { label: '2,048 files', files: 2_048 }],
     diskBytes: ({ files }) => files * 4 * MIB,
     build: (folder, { files }) => writeSmallFiles(folder, files, 256_000, 768_000, 4),
+    goals: [],
   }),
   folderCase({
     name: 'first-sync-small',
