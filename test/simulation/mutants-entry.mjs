@@ -158,7 +158,7 @@ export const ENTRY_MUTANTS = [
     file: 'src/tree/edit.ts',
     breaks: 'the shape of the tree remembers its history: equal entries, unlike roots',
     promise: '4 same entries, same root',
-    edits: [{ find: 'found ? rankOf(origin, rank, item) : this.#ranker.rank(key)', put: 'rankOf(origin, rank, item)' }],
+    edits: [{ find: 'appendEntry(key, value, this.#ranker.rank(key))', put: 'appendEntry(key, value, rankOf(origin, rank, item))' }],
     laws: ['test/tree/edit.test.ts'],
   },
   {
