@@ -158,7 +158,12 @@ export const ENTRY_MUTANTS = [
     file: 'src/tree/edit.ts',
     breaks: 'the shape of the tree remembers its history: equal entries, unlike roots',
     promise: '4 same entries, same root',
-    edits: [{ find: 'appendEntry(key, value, this.#ranker.rank(key))', put: 'appendEntry(key, value, rankOf(origin, rank, item))' }],
+    edits: [
+      {
+        find: 'else this.#assembler.appendEntry(key, value, this.#ranker.rank(key))',
+        put: 'else this.#assembler.appendEntry(key, value, rankOf(origin, rank, item))',
+      },
+    ],
     laws: ['test/tree/edit.test.ts'],
   },
   {
