@@ -38,6 +38,8 @@ export const PAGE_ITEMS_MAX: number = 4096;
 export const PAGE_BYTES_MAX: number = 16 * MIB;
 
 export const CHUNK_BYTES_MIN: number = 32 * KIB;
+/** The least `minBytes` that a share may have: all chunks of a content but its last are as long. */
+export const SHARE_CHUNK_BYTES_MIN: number = KIB;
 export const CHUNK_MASK_BITS = 15;
 export const CHUNK_BYTES_MAX: number = 256 * KIB;
 /** A list page ends at a border of its content, but never before this many refs: 16^8 refs fit into 8 levels. */

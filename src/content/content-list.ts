@@ -27,7 +27,7 @@ import {
   LIST_LEVEL_MAX,
   LIST_PAGE_REFS_MAX,
   LIST_PAGE_REFS_MIN,
-  KIB,
+  SHARE_CHUNK_BYTES_MIN,
 } from '../base/limits.ts';
 import { hash } from './hash.ts';
 
@@ -128,18 +128,22 @@ export class ContentListBuilder {
   #single: ListRef | undefined;
   #bytes = 0;
   #chunks = 0;
+  /** The last chunk is so short that none may follow. */
+  #short = false;
 
   /** `onPage` gets every page once it is complete, children before parents; equal pages arrive as often as they occur. */
   constructor(onPage: (hash: Uint8Array, page: Uint8Array) => void) {
     this.#onPage = onPage;
   }
 
-  /** @throws {RangeError} if the chunk has no bytes or too many, or the content outgrows its limits */
+  /** @throws {RangeError} if the chunk has no bytes or too many, or follows a short one, or the content outgrows its limits */
   add(ref: ChunkRef): void {
     assert(ref.hash.length === HASH_BYTES, 'a chunk is named by a whole hash');
     if (!(ref.bytes >= 1 && ref.bytes <= CHUNK_BYTES_MAX)) {
       throw new RangeError(`ref: ${ref.bytes} bytes are not within 1 and ${CHUNK_BYTES_MAX}`);
     }
+    if (this.#short) throw new RangeError('ref: no chunk but the last of a content is short');
+    this.#short = ref.bytes < SHARE_CHUNK_BYTES_MIN;
     this.#bytes += ref.bytes;
     this.#chunks++;
     if (this.#bytes > CONTENT_BYTES_MAX || this.#chunks > CONTENT_CHUNKS_MAX) throw new RangeError('ref: the content is too large');
@@ -206,7 +210,8 @@ export function decodeListPage(page: Uint8Array, level: number): readonly ListRe
     const refHash = reader.raw(HASH_BYTES);
     const ref =
       level === 1 ? { hash: refHash, bytes: reader.u32(), chunks: 1 } : { hash: refHash, bytes: reader.u48(), chunks: reader.u32() };
-    if (ref.chunks < 1 || ref.bytes < ref.chunks || ref.bytes > ref.chunks * CHUNK_BYTES_MAX)
+    if (before !== undefined) checkFull(before);
+    if (ref.chunks < 1 || ref.bytes <= (ref.chunks - 1) * SHARE_CHUNK_BYTES_MIN || ref.bytes > ref.chunks * CHUNK_BYTES_MAX)
       throw badEncoding('a list ref of impossible size');
     bytes += ref.bytes;
     chunks += ref.chunks;
@@ -214,6 +219,11 @@ export function decodeListPage(page: Uint8Array, level: number): readonly ListRe
   } while (reader.remaining > 0);
   if (bytes > CONTENT_BYTES_MAX || chunks > CONTENT_CHUNKS_MAX) throw badEncoding('a list page of too much content');
   return refs;
+}
+
+/** Only the last chunk of a content may be short: what is remembered for each chunk stays small beside its bytes, whoever made the list. */
+function checkFull({ bytes, chunks }: ListRef): void {
+  if (bytes < chunks * SHARE_CHUNK_BYTES_MIN) throw badEncoding('a list with short chunks before its end');
 }
 
 /** A page on the way down: what its parent says of it, and whether nothing follows it at its level. */
@@ -239,7 +249,10 @@ function openVisit(visit: Visit, page: Uint8Array): readonly ListRef[] {
     const chunks = refs.reduce((sum, ref) => sum + ref.chunks, 0);
     if (bytes !== visit.claim.bytes || chunks !== visit.claim.chunks) throw badEncoding('a list page of another size than its parent says');
   }
-  if (!visit.rightmost && !endsPage(refs.at(-1)!.hash, refs.length)) throw badEncoding('a list page ends before its border');
+  if (!visit.rightmost) {
+    if (!endsPage(refs.at(-1)!.hash, refs.length)) throw badEncoding('a list page ends before its border');
+    checkFull(refs.at(-1)!);
+  }
   return refs;
 }
 
@@ -257,9 +270,9 @@ export interface ListLeaf {
   readonly refs: readonly ListRef[];
 }
 
-/** What is under way of a list may be bounded by this: its bytes, and something for each chunk, which a bad list may make as small as it likes. */
+/** The bytes of its chunks: what is under way of a list may be bounded by this, as chunks have a least size. */
 export function leafWeight({ refs }: ListLeaf): number {
-  return refs.reduce((sum, { bytes }) => sum + Math.max(bytes, KIB), 0);
+  return refs.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 /**

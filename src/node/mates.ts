@@ -2,18 +2,19 @@
  * The fetcher's side of swarms (session/swarm.ts): tells mates what is written here, hears what they have, answers what may
  * be read of a content that is on its way, and gives up mates that are slow.
  *
- * Invariant: a mate is an offer, never a duty. One that has not answered the first of its requests after four looks is asked for
- * nothing more until it has; what it was asked for is asked of others. What comes later all the same is verified and written like any.
+ * Invariant: a mate is an offer, never a duty. One that has not answered the first of its requests after four looks a megabyte is asked
+ * for nothing more until it has; what it was asked for is asked of others. What comes later all the same is verified and written like any.
  */
+import { MIB } from '../base/limits.ts';
 import type { Timer, Timers } from '../base/world.ts';
 import type { ContentId } from '../content/content-list.ts';
 import { contentKey, type FetchPlan } from '../session/fetch-plan.ts';
 import type { ChunkRun, MessageOf } from '../wire/messages.ts';
 import type { Order, PeerAsked, Request } from './fetch-order.ts';
 
-/** A request is about a megabyte: a mate on a way of less than half of that a second is no help. */
+/** A mate on a way of less than half a megabyte a second is no help. Requests made before there were mates are of several megabytes. */
 const LOOK_EVERY_MS = 500;
-const LOOKS_MAX = 4;
+const LOOKS_PER_MIB = 4;
 /** Contents that came last: their parts are served until they lie in the folder. */
 const FINISHED_MAX = 256;
 
@@ -107,7 +108,8 @@ export class Mates {
   }
 
   #isSlow(peerId: string): boolean {
-    return (this.#waits.get(peerId)?.looks ?? 0) >= LOOKS_MAX;
+    const wait = this.#waits.get(peerId);
+    return wait !== undefined && wait.looks >= patience(wait.request);
   }
 
   /** Until nothing is on its way any more. */
@@ -128,7 +130,7 @@ export class Mates {
       const before = this.#waits.get(peerId);
       if (request === undefined) this.#waits.delete(peerId);
       else if (before?.request !== request) this.#waits.set(peerId, { request, looks: 0 });
-      else if (++before.looks === LOOKS_MAX) for (const order of orders.values()) this.#giveUp(order, peerId);
+      else if (++before.looks === patience(request)) for (const order of orders.values()) this.#giveUp(order, peerId);
     }
     pump();
   }
@@ -138,6 +140,12 @@ export class Mates {
     swarm?.leave(peerId);
     this.#parts.plan.removeMate(pieces, peerId);
   }
+}
+
+/** After so many looks, a peer that has not answered it is slow. */
+function patience({ pieces }: Request): number {
+  const bytes = pieces.reduce((sum, piece) => sum + piece.bytes, 0);
+  return LOOKS_PER_MIB * Math.max(1, Math.ceil(bytes / MIB));
 }
 
 /** A peer answers in the order in which it was asked. */

@@ -132,7 +132,8 @@ export class PeerServer {
       }
     }
     for (const leaf of listLeaves(this.#listPage, content, firstChunk)) {
-      this.#lastLeaf = { content, leaf };
+      // A copy: what was asked for is a view of the whole message.
+      this.#lastLeaf = { content: Uint8Array.from(content), leaf };
       yield leaf;
     }
   }

@@ -4,7 +4,14 @@
  */
 import { badEncoding, ByteReader, ByteWriter, fromHex, fromUtf8, toHex, utf8 } from '../base/bytes.ts';
 import { SamerootError } from '../base/errors.ts';
-import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNK_MASK_BITS, HASH_BYTES, KIB, NAME_TEXT_BYTES_MAX } from '../base/limits.ts';
+import {
+  CHUNK_BYTES_MAX,
+  CHUNK_BYTES_MIN,
+  CHUNK_MASK_BITS,
+  HASH_BYTES,
+  NAME_TEXT_BYTES_MAX,
+  SHARE_CHUNK_BYTES_MIN,
+} from '../base/limits.ts';
 import type { Random } from '../base/world.ts';
 import type { ChunkerParameters } from '../content/chunker.ts';
 import { hash } from '../content/hash.ts';
@@ -50,7 +57,7 @@ export function decodeShare(bytes: Uint8Array): Share {
   const name = fromUtf8(reader.sized(NAME_TEXT_BYTES_MAX));
   reader.end();
   if (name === undefined) throw badEncoding('the name of the share is not UTF-8');
-  const sound = chunker.minBytes >= KIB && chunker.minBytes < chunker.maxBytes && chunker.maxBytes <= CHUNK_BYTES_MAX;
+  const sound = chunker.minBytes >= SHARE_CHUNK_BYTES_MIN && chunker.minBytes < chunker.maxBytes && chunker.maxBytes <= CHUNK_BYTES_MAX;
   if (!sound || chunker.maskBits < 8 || chunker.maskBits > 20 || rankBits < 3 || rankBits > 8) {
     throw badEncoding('the parameters of the share are out of range');
   }

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { byteKey, ByteWriter, concatBytes, toHex, utf8 } from '../../src/base/bytes.ts';
-import { CHUNK_BYTES_MAX, LIST_LEVEL_MAX } from '../../src/base/limits.ts';
+import { CHUNK_BYTES_MAX, LIST_LEVEL_MAX, SHARE_CHUNK_BYTES_MIN } from '../../src/base/limits.ts';
 import { makeGear, nextCut } from '../../src/content/chunker.ts';
 import {
   contentHash,
@@ -43,7 +43,7 @@ function build(refs: readonly ChunkRef[], pages: Pages = new Pages()): { pages: 
 }
 
 /** A chunk whose hash is the number; every hash of 0 modulo 64 in its first four bytes is a border. */
-function chunk(number: number, border: boolean, bytes: number = 1 + (number % 1000)): ChunkRef {
+function chunk(number: number, border: boolean, bytes: number = SHARE_CHUNK_BYTES_MIN + (number % 1000)): ChunkRef {
   const name = Buffer.from(hash('chunk', utf8(String(number))));
   name[3] = border ? name[3]! & 0xc0 : name[3]! | 1;
   return { hash: name, bytes };
@@ -51,7 +51,10 @@ function chunk(number: number, border: boolean, bytes: number = 1 + (number % 10
 
 /** As chunks come: one in 64 is a border. */
 function chunks(count: number, from: number = 0): ChunkRef[] {
-  return Array.from({ length: count }, (_, at) => ({ hash: hash('chunk', utf8(String(from + at))), bytes: 1 + (at % 1000) }));
+  return Array.from({ length: count }, (_, at) => ({
+    hash: hash('chunk', utf8(String(from + at))),
+    bytes: SHARE_CHUNK_BYTES_MIN + (at % 1000),
+  }));
 }
 
 function encodePage(level: number, refs: readonly ListRef[]): Uint8Array {
@@ -151,15 +154,12 @@ describe('content list', () => {
     expect(missingListPages(pages.source, EMPTY_CONTENT, 9)).toEqual([]);
   });
 
-  test('its size is that of its chunks; what is under way of it weighs something for each, however small', () => {
+  test('its size is that of its chunks', () => {
     for (const refs of [chunks(2), chunks(5_000)]) {
       const { pages, id, bytes } = build(refs);
       expect(listedBytes(pages.source, id)).toBe(bytes);
       expect(() => listedBytes(() => undefined, id)).toThrow('is not here');
     }
-    const tiny = build(Array.from({ length: 500 }, (_, at) => chunk(at, false, 1)));
-    const weights = [...listLeaves(tiny.pages.source, tiny.id)].map(leafWeight);
-    expect(weights.reduce((sum, weight) => sum + weight, 0)).toBe(500 * 1024);
     const pair = build([chunk(1, false, 5_000), chunk(2, false, 6_000)]);
     expect([...listLeaves(pair.pages.source, pair.id)].map(leafWeight)).toEqual([11_000]);
   });
@@ -214,7 +214,7 @@ describe('content list', () => {
   });
 
   test('a file that is edited anywhere keeps all but a few pages of its list', () => {
-    const parameters = { minBytes: 64, maskBits: 6, maxBytes: 512 };
+    const parameters = { minBytes: SHARE_CHUNK_BYTES_MIN, maskBits: 8, maxBytes: 4096 };
     const gear = makeGear(utf8('a share'));
     const listOf = (bytes: Uint8Array): ReturnType<typeof build> => {
       const refs: ChunkRef[] = [];
@@ -225,7 +225,7 @@ describe('content list', () => {
       }
       return build(refs);
     };
-    const file = seededBytes(31, 500_000);
+    const file = seededBytes(31, 5_000_000);
     const before = listOf(file);
     const level = contentLevel(before.id);
     expect(before.pages.byHash.size).toBeGreaterThan(40);
@@ -292,6 +292,9 @@ describe('content list', () => {
   });
 
   test('refuses refs that no chunker makes', () => {
+    const short = chunk(1, false, SHARE_CHUNK_BYTES_MIN - 1);
+    expect(() => build([short, short])).toThrow(RangeError);
+    expect(build([...chunks(20), short]).chunks).toBe(21);
     for (const bytes of [0, -1, 1.5e9, CHUNK_BYTES_MAX + 1, Number.NaN]) expect(() => build([chunk(1, false, bytes)])).toThrow(RangeError);
   });
 });
@@ -328,7 +331,7 @@ describe('list page', () => {
     const refused = (page: Uint8Array, level: number = 1): string | undefined => codeOf(() => decodeListPage(page, level));
     expect(refused(encodePage(1, good))).toBeUndefined();
     expect(refused(encodePage(1, good), 2)).toBe('BAD_ENCODING');
-    const child = { hash: good[0]!.hash, bytes: 100, chunks: 10 };
+    const child = { hash: good[0]!.hash, bytes: 20_000, chunks: 10 };
     expect(refused(encodePage(3, [child, child]), 3)).toBeUndefined();
     expect(refused(encodePage(3, [child, child]), 2)).toBe('BAD_ENCODING');
     expect(refused(new Uint8Array([1]))).toBe('BAD_ENCODING');
@@ -341,9 +344,21 @@ describe('list page', () => {
     expect(refused(encodePage(1, plain(513)))).toBe('BAD_ENCODING');
     for (const bytes of [0, CHUNK_BYTES_MAX + 1]) expect(refused(encodePage(1, [...good, { ...good[0]!, bytes }]))).toBe('BAD_ENCODING');
     expect(refused(encodePage(2, [child, child]), 2)).toBeUndefined();
-    for (const odd of [{ chunks: 0 }, { chunks: 101 }, { bytes: 10 * CHUNK_BYTES_MAX + 1 }]) {
+    for (const odd of [{ chunks: 0 }, { chunks: 21 }, { bytes: 10 * CHUNK_BYTES_MAX + 1 }]) {
       expect(refused(encodePage(2, [child, { ...child, ...odd }]), 2)).toBe('BAD_ENCODING');
     }
+    // Of the last, only the last chunk may be short; before it, none.
+    const least = SHARE_CHUNK_BYTES_MIN;
+    const short = { ...good[0]!, bytes: least - 1 };
+    expect(refused(encodePage(1, [...good, short]))).toBeUndefined();
+    expect(refused(encodePage(1, [short, ...good]))).toBe('BAD_ENCODING');
+    for (const [bytes, wrong] of [
+      [9 * least, true],
+      [9 * least + 1, false],
+    ] as const)
+      expect(refused(encodePage(2, [child, { ...child, bytes }]), 2)).toBe(wrong ? 'BAD_ENCODING' : undefined);
+    expect(refused(encodePage(2, [{ ...child, bytes: 10 * least - 1 }, child]), 2)).toBe('BAD_ENCODING');
+    expect(refused(encodePage(2, [{ ...child, bytes: 10 * least }, child]), 2)).toBeUndefined();
     const half = { hash: good[0]!.hash, bytes: 2 ** 47, chunks: 2 ** 31 };
     expect(refused(encodePage(2, [half]), 2)).toBeUndefined();
     expect(refused(encodePage(2, [half, half]), 2)).toBe('BAD_ENCODING');
@@ -374,6 +389,9 @@ describe('list page', () => {
     expect(walk(forged(left, plain(1), { chunks: 17 }))).toBe('BAD_ENCODING');
     expect(walk(forged(plain(16), plain(1)))).toBe('BAD_ENCODING');
     expect(walk(forged([...plain(3), { ...chunk(99, true), chunks: 1 }], plain(1)))).toBe('BAD_ENCODING');
+    const shortEnd = [...plain(15), { ...chunk(99, true, SHARE_CHUNK_BYTES_MIN - 1), chunks: 1 }];
+    expect(walk(forged(shortEnd, plain(1)))).toBe('BAD_ENCODING');
+    expect(walk(forged(left, shortEnd))).toBeUndefined();
     const [pages] = forged(left, plain(1));
     const lone = encodePage(1, plain(1));
     pages.put(hash('list', lone), lone);
@@ -382,7 +400,7 @@ describe('list page', () => {
 
   test('pages that repeat a child cost no more to ask about than they weigh', () => {
     const pages = new Pages();
-    let below: ListRef = { hash: hash('list', encodePage(1, plain(512))), bytes: 512, chunks: 512 };
+    let below: ListRef = { hash: hash('list', encodePage(1, plain(512))), bytes: 512 * SHARE_CHUNK_BYTES_MIN, chunks: 512 };
     // 512^2 leaf pages in words, one in truth.
     for (let level = 2; level <= 3; level++) {
       const page = encodePage(

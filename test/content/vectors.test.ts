@@ -18,11 +18,11 @@ function cutsOf(parameters: ChunkerParameters, bytes: Uint8Array): number[] {
   return ends;
 }
 
-/** The list of `count` chunks; chunk number n is the text n, and counts as 1000 + n % 1000 bytes. */
+/** The list of `count` chunks; chunk number n is the text n, and counts as 2000 + n % 1000 bytes. */
 function listOf(count: number): { chunks: number; pages: number; id: string } {
   const pages = new Set<string>();
   const builder = new ContentListBuilder((pageHash) => pages.add(byteKey(pageHash)));
-  for (let n = 0; n < count; n++) builder.add({ hash: hash('chunk', utf8(String(n))), bytes: 1000 + (n % 1000) });
+  for (let n = 0; n < count; n++) builder.add({ hash: hash('chunk', utf8(String(n))), bytes: 2000 + (n % 1000) });
   return { chunks: count, pages: pages.size, id: toHex(builder.finish().id) };
 }
 
@@ -41,7 +41,7 @@ test('content vectors hold', () => {
       cut(2, 1_500_000, { minBytes: 32_768, maskBits: 15, maxBytes: 262_144 }),
     ],
     lists: {
-      rule: 'chunk n of a list has the hash of its number in decimal, and 1000 + n % 1000 bytes',
+      rule: 'chunk n of a list has the hash of its number in decimal, and 2000 + n % 1000 bytes',
       empty: toHex(EMPTY_CONTENT),
       lists: [1, 2, 16, 17, 1000, 20_000].map(listOf),
     },

@@ -211,7 +211,7 @@ describe('a fetch', () => {
 
   it('does not end while a chunk is still being written', async () => {
     const { fetcher, target } = setup();
-    const content = makeContent(1, 40);
+    const content = makeContent(2, 40);
     const peer = new Peer(fetcher, 'a', [content]);
     const last = new Deferred();
     let writes = 0;
@@ -273,7 +273,7 @@ describe('a fetch', () => {
 describe('a peer', () => {
   it('that sends a bad chunk is not believed, nor asked again for that content; the next one serves it', async () => {
     const { fetcher, target } = setup();
-    const content = makeContent(1, 40);
+    const content = makeContent(2, 40);
     const bad = new Peer(fetcher, 'bad', [content], 'bad-chunk');
     const good = new Peer(fetcher, 'good', [content]);
     good.held = true;
@@ -417,7 +417,7 @@ describe('what need not be fetched', () => {
         const { fetcher, target } = setup();
         const content = makeContent(1, count);
         const here = new Set(done.map((index) => index % count));
-        for (const index of here) target.part(content.id).set(index * 12, content.chunks[index]!);
+        for (const index of here) target.part(content.id).set(index * KIB, content.chunks[index]!);
         const peer = new Peer(fetcher, 'a', [content]);
         await fetcher.fetch(content.id, content.bytes, target, ['a']);
         expect(peer.servedChunks).toBe(count - here.size);

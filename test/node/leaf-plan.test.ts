@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { byteKey, toHex } from '../../src/base/bytes.ts';
 import { SamerootError } from '../../src/base/errors.ts';
+import { SHARE_CHUNK_BYTES_MIN } from '../../src/base/limits.ts';
 import { listLeaves, type ListLeaf } from '../../src/content/content-list.ts';
 import type { LocalCopy } from '../../src/node/contents.ts';
 import { planLeaves, type PlannedLeaf } from '../../src/node/leaf-plan.ts';
@@ -41,15 +42,17 @@ test('tells of every chunk whether it is here: left there before, or copied', as
         return FakeTarget.prototype.copy.call(target, id, items);
       };
       for (const [index, state] of list.entries()) {
-        if (state === 'left') target.part(content.id).set(index * 12, content.chunks[index]!);
+        if (state === 'left') target.part(content.id).set(index * SHARE_CHUNK_BYTES_MIN, content.chunks[index]!);
         if (state === 'local' || state === 'stale') target.local.set(hashes[index]!, content.chunks[index]!);
         if (state === 'stale') target.staleLocal.add(hashes[index]!);
       }
       const leaves = await planned(target, content, resumed);
-      expect(leaves.flatMap(({ chunks }) => chunks.map(({ offset }) => offset))).toEqual(list.map((_, index) => index * 12));
+      expect(leaves.flatMap(({ chunks }) => chunks.map(({ offset }) => offset))).toEqual(
+        list.map((_, index) => index * SHARE_CHUNK_BYTES_MIN),
+      );
       expect(leaves.flatMap(({ here }) => here)).toEqual(list.map((state) => state === 'local' || (resumed && state === 'left')));
       expect(leaves.reduce((sum, { copied }) => sum + copied, 0)).toBe(list.filter((state) => state === 'local').length);
-      const wanted = list.flatMap((state, index) => (state === 'local' || state === 'stale' ? [index * 12] : []));
+      const wanted = list.flatMap((state, index) => (state === 'local' || state === 'stale' ? [index * SHARE_CHUNK_BYTES_MIN] : []));
       expect(copies.map(({ fileOffset }) => fileOffset)).toEqual(wanted);
     }),
     { numRuns: 20 },

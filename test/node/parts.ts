@@ -1,6 +1,7 @@
 /** What the tests of the node's parts share: identities, contents, and fakes of the small ports. */
 import { createHash, generateKeyPairSync, sign } from 'node:crypto';
 import { byteKey, equalBytes, toHex } from '../../src/base/bytes.ts';
+import { SHARE_CHUNK_BYTES_MIN } from '../../src/base/limits.ts';
 import { ContentListBuilder, listLeaves, singleChunk, contentHash, contentLevel, type ContentId } from '../../src/content/content-list.ts';
 import { hash } from '../../src/content/hash.ts';
 import type { Identity } from '../../src/net/identity.ts';
@@ -30,8 +31,8 @@ export function contentOf(chunks: readonly Uint8Array[]): TestContent {
   return { id, bytes, chunks, pages };
 }
 
-/** `count` different chunks of `bytes` bytes; other seeds give other chunks. */
-export function makeContent(seed: number, count: number, bytes: number = 12): TestContent {
+/** `count` different chunks of `bytes` bytes, by default as few as a share may have; other seeds give other chunks. */
+export function makeContent(seed: number, count: number, bytes: number = SHARE_CHUNK_BYTES_MIN): TestContent {
   return contentOf(
     Array.from({ length: count }, (_, index) => {
       const chunk = Buffer.alloc(bytes, seed);

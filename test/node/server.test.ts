@@ -76,7 +76,7 @@ function chunksOf(channel: FakeChannel): Map<string, Uint8Array> {
 
 describe('the pages of a list', () => {
   it('are read once for all pieces of a leaf, and each piece is of the content that was asked for', async () => {
-    const contents = [makeContent(1, 900, 20), makeContent(2, 900, 20)];
+    const contents = [makeContent(1, 900), makeContent(2, 900)];
     let reads = 0;
     const { server, channel } = setup(contents, honest, () => reads++);
     let id = 0;

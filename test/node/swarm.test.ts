@@ -7,7 +7,10 @@ import { describe, expect, it } from 'vitest';
 import { byteKey, toHex } from '../../src/base/bytes.ts';
 import { KIB, MIB, SWARM_WINDOW_BYTES } from '../../src/base/limits.ts';
 import { silentLog, type Timer, type Timers } from '../../src/base/world.ts';
+import { makeOrder, makeRequest } from '../../src/node/fetch-order.ts';
 import { Fetcher } from '../../src/node/fetcher.ts';
+import { Mates } from '../../src/node/mates.ts';
+import { contentKey, FetchPlan } from '../../src/session/fetch-plan.ts';
 import { SeededRandom } from '../../src/simulation/random.ts';
 import { MemoryStore } from '../../src/store/memory-store.ts';
 import { decodeMessage, encodeChunks, encodeMessage } from '../../src/wire/codec.ts';
@@ -234,6 +237,37 @@ describe('hosts that fetch the same content', () => {
     expect(await abandoned).toBe('gone');
     for (const host of others) expect(host.fetcher.pending).toBe(0);
   });
+});
+
+it.each([1, 4])('a mate has two seconds a megabyte to answer a request of %i MiB', (mib) => {
+  const time = new TurnTime();
+  const content = makeContent(3, 64, CHUNK_BYTES);
+  const order = makeOrder(content.id, content.bytes, new FakeTarget(), []);
+  const piece = { content: content.id, contentBytes: content.bytes, firstChunk: 0, chunks: [], bytes: mib * MIB };
+  const slow = { send: () => undefined, requests: new Map([[1, makeRequest([piece])]]), pages: new Map<number, never>() };
+  const mates = new Mates({
+    plan: new FetchPlan(new SeededRandom('slow')),
+    orders: new Map([[contentKey(content.id), order]]),
+    peers: new Map([['slow', slow]]),
+    timers: time,
+    pump: () => undefined,
+  });
+  const tell = (): void => mates.heard('slow', { type: 'have', content: content.id, runs: [{ first: 0, count: 64 }] });
+  const pass = (seconds: number): void => {
+    for (let ms = 0; ms < seconds * 1000; ms += TURN_MS) time.pass();
+  };
+  tell();
+  // The first look sees what is waited for.
+  pass(2 * mib);
+  expect(order.swarm!.mates).toEqual(['slow']);
+  pass(0.5);
+  tell();
+  expect(order.swarm!.mates).toEqual([]);
+  slow.requests.clear();
+  pass(0.5);
+  tell();
+  expect(order.swarm!.mates).toEqual(['slow']);
+  mates.close();
 });
 
 it('real hosts in a mesh take a new file from each other while it is still under way', async () => {
