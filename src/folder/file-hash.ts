@@ -11,7 +11,7 @@
  */
 import { asBuffer } from '../base/bytes.ts';
 import { messageOf, SamerootError, systemCode, type ErrorCode } from '../base/errors.ts';
-import { MIB } from '../base/limits.ts';
+import { CHUNK_BYTES_MAX } from '../base/limits.ts';
 import type { Clock } from '../base/world.ts';
 import { makeChunkMemory, type ChunkMemory } from '../content/chunk-memory.ts';
 import { cutRun, RUN_MEMORY_BYTES, type Chunking, type ChunkRun, type RunRequest } from '../content/chunk-run.ts';
@@ -25,9 +25,9 @@ import { sameStat, type DiskStat } from './placed.ts';
 import { readSettledLink } from './settled-link.ts';
 import { giveAway } from './transfer.ts';
 
-/** Files up to this size are read in one go, many to a job. */
-export const WHOLE_BYTES_MAX: number = 4 * MIB;
-const MEMORY_BYTES: number = Math.max(WHOLE_BYTES_MAX, RUN_MEMORY_BYTES);
+/** In chunks of the largest size, as many files' lengths are; 4 MiB where a share has the default chunks. */
+const WHOLE_CHUNKS_MAX = 16;
+const MEMORY_BYTES: number = Math.max(WHOLE_CHUNKS_MAX * CHUNK_BYTES_MAX, RUN_MEMORY_BYTES);
 /** Never blocks on a pipe that took the file's place, never follows a link. */
 const OPEN_FLAGS: number = OPEN.readOnly | OPEN.noFollow | OPEN.nonBlocking;
 
@@ -64,6 +64,11 @@ function sharedMemory(): ChunkMemory {
   return (memory ??= makeChunkMemory(MEMORY_BYTES));
 }
 
+/** Files up to this size are read in one go, many to a job. */
+export function wholeBytesMax({ parameters }: Chunking): number {
+  return WHOLE_CHUNKS_MAX * parameters.maxBytes;
+}
+
 export function examine(world: FileWorld, root: string, path: string, chunking: Chunking): Examined {
   try {
     const stats = world.disk.lstat(`${root}/${path}`);
@@ -72,7 +77,7 @@ export function examine(world: FileWorld, root: string, path: string, chunking: 
     if (kind === 'directory') return { state: kind, stat: diskStat(stats) };
     if (kind === 'symlink') return examineLink(world, root, path);
     if (kind === undefined) return { state: 'problem', code: 'FILE_KIND', message: 'neither a file nor a folder nor a symlink' };
-    return stats.size > WHOLE_BYTES_MAX ? { state: 'large', stat: diskStat(stats) } : hashWhole(world, `${root}/${path}`, chunking);
+    return stats.size > wholeBytesMax(chunking) ? { state: 'large', stat: diskStat(stats) } : hashWhole(world, `${root}/${path}`, chunking);
   } catch (error) {
     return failed(error);
   }

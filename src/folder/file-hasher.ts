@@ -11,7 +11,7 @@
  */
 import { byteKey } from '../base/bytes.ts';
 import type { ErrorCode } from '../base/errors.ts';
-import { MIB, MTIME_MS_MAX } from '../base/limits.ts';
+import { CHUNK_BYTES_MAX, MIB, MTIME_MS_MAX } from '../base/limits.ts';
 import { workAhead } from '../base/work-ahead.ts';
 import type { ChunkRun, Chunking } from '../content/chunk-run.ts';
 import { ContentListBuilder, type ContentId } from '../content/content-list.ts';
@@ -22,7 +22,7 @@ import { hashAt } from './chunk-items.ts';
 import { chunkPlaceRows } from './content-index.ts';
 import { wholeMs } from './disk-stat.ts';
 import type { HashThreads } from './disk-jobs.ts';
-import { WHOLE_BYTES_MAX, type Examined, type ListPage, type Unread } from './file-hash.ts';
+import { wholeBytesMax, type Examined, type ListPage, type Unread } from './file-hash.ts';
 import { readLargeFile } from './large-file.ts';
 import type { DiskStat } from './placed.ts';
 import type { Finding } from './scan.ts';
@@ -32,6 +32,8 @@ import { Slots } from './slots.ts';
 const FILES_PER_JOB = 128;
 /** Some 25 ms of work: what a peer wants to read from the first thread waits for two such jobs at most. */
 const BYTES_PER_JOB: number = 32 * MIB;
+/** The same for a run of a large file, in chunks of the largest size: runs that are long beside chunks meet soon (`chunk-run.ts`). */
+const CHUNKS_PER_RUN: number = BYTES_PER_JOB / CHUNK_BYTES_MAX;
 const AHEAD_BYTES_GOAL: number = 4 * MIB;
 /** Of a chunk row with its key, about. */
 const CHUNK_ROW_BYTES = 64;
@@ -85,6 +87,8 @@ export class FileHasher {
   }
 
   *#works(findings: readonly Finding[], slots: Slots): Generator<() => Promise<readonly Outcome[]>> {
+    const wholeMax = wholeBytesMax(this.#options.chunking);
+    const isLarge = ({ found }: Finding): boolean => found?.kind === 'file' && found.stat.bytes > wholeMax;
     for (const group of jobGroups(findings.filter((finding) => !isLarge(finding)))) yield () => this.#group(group, slots);
     for (const finding of findings) if (isLarge(finding)) yield async () => [await this.#large(finding, slots)];
   }
@@ -132,7 +136,15 @@ export class FileHasher {
       onHashed(0, bytes);
       if (ahead.isDue) await ahead.write();
     };
-    const read = await readLargeFile({ root, path: finding.path, chunking, threads, slots, runBytes: BYTES_PER_JOB, onChunks });
+    const read = await readLargeFile({
+      root,
+      path: finding.path,
+      chunking,
+      threads,
+      slots,
+      runBytes: CHUNKS_PER_RUN * chunking.parameters.maxBytes,
+      onChunks,
+    });
     if (read.state !== 'read') return unreadOutcome(finding, read);
     const content = builder.finish().id;
     onHashed(1, 0);
@@ -185,10 +197,6 @@ class AheadRows {
 
 function pageRow({ hash, page }: ListPage): Operation {
   return { type: 'put', key: keyspace.listPageKey(hash), value: page };
-}
-
-function isLarge({ found }: Finding): boolean {
-  return found?.kind === 'file' && found.stat.bytes > WHOLE_BYTES_MAX;
 }
 
 function* jobGroups(findings: readonly Finding[]): Generator<readonly Finding[]> {

@@ -3,6 +3,7 @@
  * `node.ts`; the JSON documents of docs and of `--json` are these types.
  */
 import type { ErrorCode } from '../base/errors.ts';
+import type { ChunkerParameters } from '../content/chunker.ts';
 import type { ConflictsResult, ResolveResult, RestoreRequest, RestoreResult, TrashResult, WhyResult } from './answers.ts';
 
 export interface Address {
@@ -17,6 +18,8 @@ export interface NodeOptions {
   readonly dataDir: string;
   /** Name of a share that is created; default the folder's name. */
   readonly shareName: string;
+  /** How contents are cut in a share that is created, for good; default: chunks of 64 KiB on average. */
+  readonly chunker?: ChunkerParameters | undefined;
   readonly listen: Address;
   /** Look for the next free port when the one of `listen` is taken (the port was not chosen by hand). */
   readonly listenAnyPort: boolean;

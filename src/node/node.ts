@@ -161,7 +161,7 @@ class RunningNode implements NodeApi {
   }
 
   async start(): Promise<void> {
-    const { listen, listenAnyPort, join: joins } = this.#options;
+    const { listen, listenAnyPort, join: joins, shareName, chunker } = this.#options;
     this.#origin = await findOrigin(this.#store, this.#grounds.access.disk, this.#world, this.#options);
     const { share, known } = this.#origin;
     if (wasEvicted(this.#store)) await this.#evicted();
@@ -176,7 +176,7 @@ class RunningNode implements NodeApi {
     );
     this.#membership.listening = this.#listener;
     if (share !== undefined) await this.#live(share);
-    else if (joins.length === 0) await this.#live(createShare(this.#options.shareName, this.#identity.nodeId, this.#world.random));
+    else if (joins.length === 0) await this.#live(createShare(shareName, this.#identity.nodeId, this.#world.random, chunker));
     open();
     for (const address of joins) this.#peers.keep(address, this.#membership.inviterId);
     for (const { nodeId, address } of known) this.#keepHost(nodeId, address);

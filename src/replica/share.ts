@@ -32,12 +32,19 @@ export interface Share {
   readonly founder: string;
 }
 
-/** @throws {RangeError} if the name is too long, or `founder` no node id */
-export function createShare(name: string, founder: string, random: Random): Share {
+/** Chunks of 64 KiB on average. */
+const DEFAULT_CHUNKER: ChunkerParameters = { minBytes: CHUNK_BYTES_MIN, maskBits: CHUNK_MASK_BITS, maxBytes: CHUNK_BYTES_MAX };
+
+function isSound({ minBytes, maskBits, maxBytes }: ChunkerParameters): boolean {
+  return minBytes >= SHARE_CHUNK_BYTES_MIN && minBytes < maxBytes && maxBytes <= CHUNK_BYTES_MAX && maskBits >= 8 && maskBits <= 20;
+}
+
+/** @throws {RangeError} if the name is too long, `founder` no node id, or `chunker` cuts chunks that no share may have */
+export function createShare(name: string, founder: string, random: Random, chunker: ChunkerParameters = DEFAULT_CHUNKER): Share {
   const nameBytes = utf8(name).length;
   if (nameBytes > NAME_TEXT_BYTES_MAX) throw new RangeError(`name: ${nameBytes} bytes, over ${NAME_TEXT_BYTES_MAX}`);
   if (fromHex(founder).length !== HASH_BYTES) throw new RangeError(`founder: ${founder} is not ${HASH_BYTES} bytes in hex`);
-  const chunker = { minBytes: CHUNK_BYTES_MIN, maskBits: CHUNK_MASK_BITS, maxBytes: CHUNK_BYTES_MAX };
+  if (!isSound(chunker)) throw new RangeError(`chunker: ${JSON.stringify(chunker)} is out of range`);
   return { id: random.bytes(SHARE_ID_BYTES), name, chunker, rankBits: RANK_BITS, founder };
 }
 
@@ -57,8 +64,7 @@ export function decodeShare(bytes: Uint8Array): Share {
   const name = fromUtf8(reader.sized(NAME_TEXT_BYTES_MAX));
   reader.end();
   if (name === undefined) throw badEncoding('the name of the share is not UTF-8');
-  const sound = chunker.minBytes >= SHARE_CHUNK_BYTES_MIN && chunker.minBytes < chunker.maxBytes && chunker.maxBytes <= CHUNK_BYTES_MAX;
-  if (!sound || chunker.maskBits < 8 || chunker.maskBits > 20 || rankBits < 3 || rankBits > 8) {
+  if (!isSound(chunker) || rankBits < 3 || rankBits > 8) {
     throw badEncoding('the parameters of the share are out of range');
   }
   return { id, name, chunker, rankBits, founder };

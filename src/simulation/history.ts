@@ -71,7 +71,8 @@ type Maker = (random: SeededRandom, replicas: number) => Action;
 const path = (random: SeededRandom): string => random.pick(PATHS);
 /** Renames go to names of their own more often than over another file. */
 const newPath = (random: SeededRandom): string => (random.chance(0.7) ? `n${random.below(1_000)}` : path(random));
-const size = (random: SeededRandom): number => (random.chance(0.1) ? 40_000 + random.below(200_000) : 16 + random.below(2_000));
+const largeSize = (random: SeededRandom): number => 40_000 + random.below(random.chance(0.5) ? 900_000 : 200_000);
+const size = (random: SeededRandom): number => (random.chance(0.1) ? largeSize(random) : 16 + random.below(2_000));
 const downMs = (random: SeededRandom): number => random.below(4_000);
 const forMs = (random: SeededRandom): number => 200 + random.below(5_000);
 /** Often in the middle of what is going on, sometimes at once. */

@@ -6,7 +6,8 @@
  */
 import { SamerootError, messageOf } from '../base/errors.ts';
 import type { Log, LogFields } from '../base/world.ts';
-import { makeJobs } from '../folder/disk-jobs.ts';
+import type { ChunkerParameters } from '../content/chunker.ts';
+import { makeJobs, type Jobs } from '../folder/disk-jobs.ts';
 import { prepareFolder } from '../folder/prepare.ts';
 import type { Identity } from '../net/identity.ts';
 import type { Address } from '../net/transport.ts';
@@ -52,6 +53,8 @@ export interface SimHostParts {
   readonly trace: Trace;
   readonly settleMs: number;
   readonly purgeEveryMs: number;
+  /** Of the share, if this host founds it. */
+  readonly chunker: ChunkerParameters | undefined;
   /** The database is already what the power loss leaves of it. */
   readonly beforePowerLoss: (host: SimHost) => void;
   /** What is found on the disk right after a death. */
@@ -271,6 +274,7 @@ export class SimHost {
       folder: SHARED_FOLDER,
       dataDir: `${SHARED_FOLDER}/.sameroot`,
       shareName: 'simulated',
+      chunker: this.#parts.chunker,
       listen: { host: this.address, port: this.port },
       listenAnyPort: false,
       advertise: true,
@@ -286,6 +290,16 @@ export class SimHost {
     };
   }
 
+  /** What other runs of a file were cut side by side with is the rarest of all that must fit together: reports say how often. */
+  #countingRuns(jobs: Jobs): Jobs {
+    const largeRun: Jobs['largeRun'] = (input) => {
+      const { fromBytes } = input.request;
+      if (fromBytes > 0) this.#parts.trace.tell(this.index, 'step next-run', `${input.path} from ${fromBytes}`);
+      return jobs.largeRun(input);
+    };
+    return { ...jobs, largeRun };
+  }
+
   #grounds(life: Life): Grounds {
     const { time, random } = this.#parts;
     const alive = (): boolean => life.alive;
@@ -293,7 +307,8 @@ export class SimHost {
     const clock = this.clock.boot();
     const timers = time.timersFor(alive, { random: own.fork('timers'), earlyMsMax: 0.5, lateMsMax: 2 });
     const access = life.mount;
-    const thread = (name: string): SimThread => new SimThread({ jobs: makeJobs(access.disk, clock), time, random: own.fork(name), alive });
+    const jobs = this.#countingRuns(makeJobs(access.disk, clock));
+    const thread = (name: string): SimThread => new SimThread({ jobs, time, random: own.fork(name), alive });
     const read = thread('read');
     const work = new WorkThreads({ first: read, width: 2, start: () => thread('work'), timers });
     prepareFolder(access.disk, own.fork('probe'), SHARED_FOLDER);

@@ -1,5 +1,7 @@
 /** What all parts of one simulation share: the hosts, what is around them, what is known of them, and work under way. */
 import { messageOf } from '../base/errors.ts';
+import { SHARE_CHUNK_BYTES_MIN } from '../base/limits.ts';
+import type { ChunkerParameters } from '../content/chunker.ts';
 import { Checks } from './checks.ts';
 import type { Action, History } from './history.ts';
 import { Model } from './model.ts';
@@ -9,6 +11,9 @@ import { SimNetwork } from './sim-network.ts';
 import { Trace, type TraceLine } from './trace.ts';
 import { Users } from './users.ts';
 import { VirtualTime } from './virtual-time.ts';
+
+/** The smallest that a share may have: files of some 100 KB are as large, in chunks, as files of many megabytes are elsewhere. */
+const SMALL_CHUNKS: ChunkerParameters = { minBytes: SHARE_CHUNK_BYTES_MIN, maskBits: 8, maxBytes: 1536 };
 
 export class Stage {
   readonly random: SeededRandom;
@@ -21,6 +26,7 @@ export class Stage {
   readonly hosts: SimHost[] = [];
   readonly #settleMs: number;
   readonly #purgeEveryMs: number;
+  readonly #chunker: ChunkerParameters | undefined;
   /** Work of steps that is under way. */
   pending = 0;
 
@@ -38,6 +44,7 @@ export class Stage {
     });
     this.#settleMs = this.random.pick([20, 100, 300]);
     this.#purgeEveryMs = this.random.pick([500, 3_000, 60_000]);
+    this.#chunker = this.random.fork('chunker').chance(0.25) ? SMALL_CHUNKS : undefined;
     this.users = new Users(this.model, this.random.fork('users'), this.trace);
     this.checks = new Checks(this.model, this.users, this.trace);
     this.users.onTorn = (host, path, what) => this.checks.report('torn', `host ${host.index}: ${path} holds ${what}`);
@@ -60,6 +67,7 @@ export class Stage {
       trace: this.trace,
       settleMs: this.#settleMs,
       purgeEveryMs: this.#purgeEveryMs,
+      chunker: this.#chunker,
       beforePowerLoss: (dark) => this.checks.flushUncovered(dark),
       onDeath: (dead, death) => this.checks.afterDeath(dead, death),
     });

@@ -11,7 +11,7 @@ import { hash } from '../../src/content/hash.ts';
 import { realClock } from '../../src/app/real-world.ts';
 import { diskStat } from '../../src/folder/disk-stat.ts';
 import { TICK_MS_MAX, type Disk } from '../../src/folder/disk.ts';
-import { examine, largeRun, largeStat, WHOLE_BYTES_MAX, type FileWorld } from '../../src/folder/file-hash.ts';
+import { examine, largeRun, largeStat, wholeBytesMax, type FileWorld } from '../../src/folder/file-hash.ts';
 import type { DiskStat } from '../../src/folder/placed.ts';
 import { realDisk } from '../../src/folder/real-disk.ts';
 import { takeTransfer } from '../../src/folder/transfer.ts';
@@ -58,7 +58,9 @@ describe('a file', () => {
   });
 
   it('that is large is left to be read in runs', () => {
-    write(bytesOf(WHOLE_BYTES_MAX + 1));
+    write(bytesOf(wholeBytesMax(chunking)));
+    expect(examine(files, root, 'f', chunking).state).toBe('file');
+    write(bytesOf(wholeBytesMax(chunking) + 1));
     expect(examine(files, root, 'f', chunking)).toEqual({ state: 'large', stat: diskStat(realDisk.lstat(join(root, 'f'))!) });
   });
 

@@ -109,5 +109,9 @@ describe('making a share', () => {
     expect(() => createShare('é'.repeat(128), FOUNDER, seededRandom(1))).toThrow(RangeError);
     expect(createShare('x'.repeat(255), FOUNDER, seededRandom(1)).name).toHaveLength(255);
     expect(() => createShare('data', 'ab', seededRandom(1))).toThrow(RangeError);
+    const small = { minBytes: 1024, maskBits: 8, maxBytes: 1536 };
+    expect(decodeShare(encodeShare(createShare('data', FOUNDER, seededRandom(1), small))).chunker).toEqual(small);
+    for (const bad of [{ minBytes: 1023 }, { maxBytes: 1024 }, { maskBits: 7 }])
+      expect(() => createShare('data', FOUNDER, seededRandom(1), { ...small, ...bad })).toThrow(/^chunker: /);
   });
 });
