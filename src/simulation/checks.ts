@@ -141,7 +141,9 @@ export class Checks {
     if (theirs === undefined) return this.report('confirmed', `host ${peer.index} confirmed a root and has no database`);
     for (const [key, entry] of this.#entries(host, ours, tree)) {
       const there = theirs.entry(key);
-      if (contains(there, entry) || !isBehind(there, entry, ours.entry(key))) continue;
+      // Who was sent away does not hear what has replaced an entry, and no tombstone is kept for it.
+      const now = host.evicted ? undefined : ours.entry(key);
+      if (contains(there, entry) || !isBehind(there, entry, now)) continue;
       this.report('confirmed', `host ${peer.index} confirmed root ${root.slice(0, 12)} of host ${host.index} and lacks ${fromUtf8(key)}`);
       return;
     }
@@ -294,7 +296,7 @@ export class Checks {
 
 /**
  * Where tombstones were dropped, contexts are no longer there to be compared. Then an entry lacks what was confirmed if it does not
- * know a version that is alive until now, or shows one that was replaced.
+ * know a version that is alive until now (as far as `now`, of whoever was told, says so), or shows one that was replaced.
  */
 function isBehind(there: Entry | undefined, confirmed: Entry, now: Entry | undefined): boolean {
   const has = (entry: Entry | undefined, { dot }: Version): boolean =>
