@@ -34,7 +34,7 @@ function summary({ state, copyOf, versions, key, holds }: WhyResult): string {
 
 function describeVersion(version: VersionStatus): string {
   const { name, written, id, found, kind, shown } = version;
-  const who = found ? `it was there when a host joined (time ${written})` : `written by ${authorName(version)} at ${written}`;
+  const who = found ? `found on disk (time ${written})` : `written by ${authorName(version)} at ${written}`;
   const where = kind === 'record' || kind === 'blob' || shown ? '' : '; not on this disk';
   return `${printable(name)}   ${sizeOf(version)}, ${who}${where}   (${id})`;
 }

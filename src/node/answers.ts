@@ -9,7 +9,7 @@ import type { RestoreRequest, RestoreResult } from '../folder/trash-restore.ts';
 export type { RestoreRequest, RestoreResult };
 
 export interface AuthorStatus {
-  /** 16 hex digits; of a version that was found on disk before its host had heard of the share, a hash of what was found. */
+  /** 16 hex digits; of a version that was found on disk as a new file, a hash of what was found. */
   readonly replicaId: string;
   /** Undefined where no member is known to write under this replica id. */
   readonly nodeId: string | undefined;
@@ -22,7 +22,7 @@ export interface VersionStatus {
   /** Names this version for ever, on all hosts. */
   readonly id: string;
   readonly author: AuthorStatus;
-  /** Nobody wrote it: it was there when a host joined. Then `written` is the file's own time. */
+  /** Found as a new file: hosts that find the same make one version of it, which has no author. Then `written` is the file's own time. */
   readonly found: boolean;
   /** ISO 8601, by the author's clock. */
   readonly written: string;

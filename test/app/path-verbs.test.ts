@@ -202,7 +202,7 @@ describe('why', () => {
       'written by host-b (this host) at 2026-11-23T04:34:55.000Z',
     ],
     [{ state: 'unknown', versions: [], peers: [PEER] }, 'peer     host-b: knows nothing of it either\n'],
-    [{ versions: [{ ...VERSION, found: true }] }, 'it was there when a host joined (time 2026-11-23T04:34:55.000Z)'],
+    [{ versions: [{ ...VERSION, found: true }] }, 'found on disk (time 2026-11-23T04:34:55.000Z)'],
   ] as const)('%j', async (story, text) => {
     node.story = { ...WHY, ...story };
     expect((await run('why', 'x')).out).toContain(text);
