@@ -36,7 +36,7 @@ import { NodeFront } from './front.ts';
 import { isMemberKey } from './member-record.ts';
 import { Membership } from './membership.ts';
 import { isLearning, LEARNING_CAPABILITY, Newcomer, NEWCOMER_ROWS } from './newcomer.ts';
-import type { NodeApi, NodeEvent, NodeOptions } from './node-api.ts';
+import type { NodeApi, NodeEvent, NodeOptions, TransferDetail, TransferPhase } from './node-api.ts';
 import { forgetRestored, openReplica, rolledBack, type Incarnation } from './incarnation.ts';
 import type { LinkHost, PeerLink, SessionGround } from './peer-link.ts';
 import { parseAddress, Peers } from './peers.ts';
@@ -421,7 +421,7 @@ class RunningNode {
       confirmed: (link, root) => this.#confirmed(link, root),
       stable: (_link, cut) => this.#heardCut(cut),
       refused: (link, error, sinceMs) => this.#refused(link, error, sinceMs),
-      walked: (link, messages) => this.#log.debug('walk complete', { peer: link.nodeId?.slice(0, 8), messages }),
+      walked: (link, messages) => this.#phase(link, 'detect', { messages }),
       makeServer: (link) =>
         new PeerServer(link.channel, { read: (...wanted) => this.#readContent(...wanted) }, this.#body!.fetcher.listPage),
       rootMoved: (link) => this.#rootMoved(link),
@@ -479,7 +479,7 @@ class RunningNode {
     this.#body!.fetcher.attach(hello.nodeId, (message) => link.send(message));
     this.#log.info('connected', { peer: hello.name, nodeId: hello.nodeId.slice(0, 8), address: link.channel.remoteAddress });
     this.#emit({ type: 'peer', nodeId: hello.nodeId, name: hello.name, connected: true });
-    this.#emit({ type: 'transfer', phase: 'initialise', peer: hello.nodeId, detail: { root: toHex(hello.root) } });
+    this.#phase(link, 'initialise', { root: toHex(hello.root) });
     // The session is made after this; what happened since our hello is told then.
     this.#world.timers.soon(() => {
       try {
@@ -514,11 +514,13 @@ class RunningNode {
   /** True once all entries are committed and what they say is on disk. */
   async #offer(link: PeerLink, items: readonly EntryItem[], inline: readonly InlineChunk[]): Promise<boolean> {
     const { intake, landing } = this.#body!;
+    this.#phase(link, 'transfer', { entries: items.length });
     try {
       const done = await intake.offer(link.nodeId!, items, inline);
       await landing.shown();
       return done;
     } catch (error) {
+      this.#phase(link, 'failure', { code: error instanceof SamerootError ? error.code : 'INTERNAL' });
       if (error instanceof SamerootError && error.code === 'REPLICA_ROLLED_BACK') await this.#exclusion.rolledBack(error);
       throw error;
     } finally {
@@ -570,6 +572,7 @@ class RunningNode {
   #confirmed(link: PeerLink, root: Uint8Array): void {
     link.lastAckMs = this.#world.clock.monotonicMs();
     this.#confirmations.confirmed(link.nodeId!, root);
+    this.#phase(link, 'confirm', { root: toHex(root) });
     this.#stateMayHaveChanged();
   }
 
@@ -579,6 +582,10 @@ class RunningNode {
     this.#returning?.check();
     this.#newcomer?.check();
     this.#stateMayHaveChanged();
+  }
+
+  #phase(link: PeerLink, phase: TransferPhase, detail: TransferDetail): void {
+    this.#emit({ type: 'transfer', phase, peer: link.nodeId!, detail });
   }
 
   #emit(event: NodeEvent): void {
