@@ -9,7 +9,7 @@ import { messageOf } from '../base/errors.ts';
 import { decodeEntry, weighEntry } from '../entry/entry-codec.ts';
 import { compareDots, contains, covers, EMPTY_CONTEXT, type Entry, type Version } from '../entry/entry.ts';
 import { isLive } from '../entry/view.ts';
-import { getPlaced } from '../folder/placed.ts';
+import { getPlaced, sameStat } from '../folder/placed.ts';
 import { isNewcomer } from '../node/newcomer.ts';
 import { Replica } from '../replica/replica.ts';
 import { PREFIX, prefixRange } from '../store/keyspace.ts';
@@ -272,6 +272,13 @@ export class Checks {
   hasRead(host: SimHost, path: string, { bytes, mtimeMs }: SimFile): boolean {
     const stat = getPlaced(viewOf(host.database.snapshot().rows), path)?.stat;
     return stat?.bytes === bytes.length && stat.mtimeMs === mtimeMs;
+  }
+
+  /** Its stat is the one that the node has noted, so that a start does not read it. */
+  isAsPlaced(host: SimHost, path: string): boolean {
+    const placed = getPlaced(viewOf(host.database.snapshot().rows), path);
+    const stat = host.files.statOf(`${SHARED_FOLDER}/${path}`);
+    return placed !== undefined && stat !== undefined && sameStat(stat, placed.stat);
   }
 
   replicaOf(host: SimHost): Replica | undefined {

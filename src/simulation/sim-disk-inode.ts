@@ -167,16 +167,19 @@ export class FileInode extends InodeBase {
     if (this.#dirty || this.#lost.size > 0) this.#showDurable();
   }
 
-  /** Rot: one bit, seen and on the medium. False where there is none. */
-  flipBit(random: SeededRandom): boolean {
-    if (this.#size === 0) return false;
+  /** Rot: one bit, seen and on the medium. Returns what turns it back, or nothing where there is no bit. */
+  flipBit(random: SeededRandom): (() => void) | undefined {
+    if (this.#size === 0) return undefined;
     const at = random.below(this.#size);
     const bit = 1 << random.below(8);
     const flipped = (bytes: Uint8Array): Uint8Array => bytes.map((byte, index) => (index === at ? byte ^ bit : byte));
-    this.#durable = flipped(this.#durable);
-    this.#buffer = flipped(this.#buffer);
-    this.#shared = false;
-    return true;
+    const flip = (): void => {
+      this.#durable = flipped(this.#durable);
+      this.#buffer = flipped(this.#buffer);
+      this.#shared = false;
+    };
+    flip();
+    return flip;
   }
 
   /** What a flush would leave on the medium. */

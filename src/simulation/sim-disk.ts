@@ -69,10 +69,10 @@ export class SimFileSystem {
     this.#tree.losePower(random);
   }
 
-  /** Changes one bit of a file, and nothing that `stat` says. False where there is no byte. */
-  flipBit(path: string, random: SeededRandom): boolean {
+  /** Changes one bit of a file, and nothing that `stat` says. Returns what turns it back, or nothing where there is no byte. */
+  flipBit(path: string, random: SeededRandom): (() => void) | undefined {
     const { inode } = this.#tree.walk(path, false, undefined);
-    return inode?.kind === 'file' && inode.flipBit(random);
+    return inode?.kind === 'file' ? inode.flipBit(random) : undefined;
   }
 
   snapshot(): DiskSnapshot {

@@ -48,6 +48,7 @@ export class Stage {
     this.users = new Users(this.model, this.random.fork('users'), this.trace);
     this.checks = new Checks(this.model, this.users, this.trace);
     this.users.onTorn = (host, path, what) => this.checks.report('torn', `host ${host.index}: ${path} holds ${what}`);
+    this.users.isAsPlaced = (host, path) => this.checks.isAsPlaced(host, path);
     this.users.hasRead = (host, path, file) => this.checks.hasRead(host, path, file);
     this.users.othersShow = (host, at, value) =>
       this.hosts.some(
@@ -69,7 +70,10 @@ export class Stage {
       purgeEveryMs: this.#purgeEveryMs,
       chunker: this.#chunker,
       beforePowerLoss: (dark) => this.checks.flushUncovered(dark),
-      onDeath: (dead, death) => this.checks.afterDeath(dead, death),
+      onDeath: (dead, death) => {
+        this.users.turnBackTouched(dead);
+        this.checks.afterDeath(dead, death);
+      },
     });
     this.hosts.push(host);
     return host;

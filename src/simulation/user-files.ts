@@ -5,7 +5,9 @@
  * loss may be lost for good, and that is nobody's fault; so the simulation flushes just that (`flushPending`) before the power
  * goes, and the model need not guess what was left.
  */
+import { diskStat } from '../folder/disk-stat.ts';
 import { OPEN, type Disk } from '../folder/disk.ts';
+import type { DiskStat } from '../folder/placed.ts';
 import type { SimFileSystem } from './sim-disk.ts';
 
 export interface SimFile {
@@ -45,6 +47,11 @@ export class UserFiles {
     if (stats.isDirectory()) return { kind: 'directory', bytes: new Uint8Array(0), mode: mode & MODE_BITS, mtimeMs };
     if (stats.isSymbolicLink()) return { kind: 'symlink', bytes: this.#disk.readlink(path), mode: 0, mtimeMs };
     return { kind: 'file', bytes: this.#read(path, stats.size), mode: mode & MODE_BITS, mtimeMs };
+  }
+
+  statOf(path: string): DiskStat | undefined {
+    const stats = lookUp(this.#disk, path);
+    return stats === undefined ? undefined : diskStat(stats);
   }
 
   #read(path: string, size: number): Uint8Array {

@@ -31,6 +31,16 @@ export interface SharedItem {
   readonly file: SimFile;
 }
 
+/** A bit that has flipped. */
+interface Rot {
+  readonly path: string;
+  /** What it has left. */
+  readonly bytes: Uint8Array;
+  /** Of the write that had made the file. */
+  readonly number: number;
+  readonly turnBack: () => void;
+}
+
 export class Users {
   readonly #model: Model;
   readonly #random: SeededRandom;
@@ -39,7 +49,7 @@ export class Users {
   readonly contents: Uint8Array[] = [];
   readonly numbers: ContentNumbers = new ContentNumbers(this.contents);
   /** What bits that flipped have left on a host: there, and only there, it stands for the bytes that were written. */
-  readonly #rot = new Map<SimHost, { readonly bytes: Uint8Array; readonly number: number }[]>();
+  readonly #rot = new Map<SimHost, Rot[]>();
   /** Numbers that users of a host have overwritten or removed there: that host need not hold them any more. */
   readonly #discarded = new Map<SimHost, Set<number>>();
   #names = 0;
@@ -218,11 +228,25 @@ export class Users {
     // What was put there just now has not been read yet: bytes that rot before that pass for what the user put there.
     if (!this.hasRead(host, path, there.file)) return false;
     if (host.evicted || host.returning !== undefined) return false;
-    if (!host.disk.flipBit(full(path), this.#random)) return false;
+    const turnBack = host.disk.flipBit(full(path), this.#random);
+    if (turnBack === undefined) return false;
     const { bytes } = host.files.get(full(path))!;
-    this.#rot.set(host, [...(this.#rot.get(host) ?? []), { bytes, number: numberOf(there.file.bytes) ?? -1 }]);
+    this.#rot.set(host, [...(this.#rot.get(host) ?? []), { path, bytes, number: numberOf(there.file.bytes) ?? -1, turnBack }]);
     this.#trace.tell(host.index, 'rot', path);
     return true;
+  }
+
+  /**
+   * After a death. A node that was about to replace a file has left a trace in its stat, and reads it again when it starts: bytes
+   * that have rotted would pass for an edit, and nobody could tell. So they have not.
+   */
+  turnBackTouched(host: SimHost): void {
+    for (const { path, bytes, turnBack } of this.#rot.get(host) ?? []) {
+      const file = host.files.get(full(path));
+      if (file?.kind !== 'file' || !equalBytes(file.bytes, bytes) || this.isAsPlaced(host, path)) continue;
+      turnBack();
+      this.#trace.tell(host.index, 'rot-turned-back', path);
+    }
   }
 
   /** Set by the simulation: does another disk show this value at this path? */
@@ -230,6 +254,9 @@ export class Users {
 
   /** Set by the simulation: has the node read this file at this path? */
   hasRead: (host: SimHost, path: string, file: SimFile) => boolean = () => false;
+
+  /** Set by the simulation: is what lies there what the node has noted, by its stat? */
+  isAsPlaced: (host: SimHost, path: string) => boolean = () => true;
 
   /** What is there for a user to see; `folder` where it is one. */
   #look(host: SimHost, path: string): { file: SimFile; value: string; shown: ModelVersion } | 'folder' | undefined {
