@@ -127,7 +127,7 @@ describe('a node', () => {
     const why = await program(['why', 'file', '--json'], { cwd: folder });
     expect(JSON.parse(why.out)).toMatchObject({ key: 'f/file', state: 'present', disk: { kind: 'file', asKnown: true } });
     expect((await program(['why', join(folder, 'file')], { cwd: work })).out).toMatch(
-      /^f\/file: replicated\nversion {2}file {3}7 B, it was there /,
+      /^f\/file: replicated\nversion {2}file {3}7 B, found on disk /,
     );
     expect(await program(['conflicts', folder, '--check'])).toEqual({ code: 0, out: '0 conflicts\n', err: '' });
     expect(await program(['trash', 'list'], { cwd: folder })).toEqual({ code: 0, out: '', err: '' });
