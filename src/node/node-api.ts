@@ -243,21 +243,10 @@ export type NodeEvent =
   | { readonly type: 'state'; readonly state: NodeState }
   | { readonly type: 'root'; readonly root: string }
   | { readonly type: 'peer'; readonly nodeId: string; readonly name: string; readonly connected: boolean }
-  | { readonly type: 'transfer'; readonly phase: TransferPhase; readonly peer: string; readonly detail: TransferDetail };
-
-/**
- * With a peer: `initialise`, connected; `detect`, a walk has found what differs; `transfer`, it offers entries, whose contents are
- * fetched where they are not here; `confirm`, it holds this root of ours durably; `failure`, what it offered could not be taken in.
- */
-export type TransferPhase = 'initialise' | 'detect' | 'transfer' | 'confirm' | 'failure';
-
-export interface TransferDetail {
-  /** `initialise`: of the peer; `confirm`: of this host. In hex. */
-  readonly root?: string;
-  /** `detect`: that the walk took. */
-  readonly messages?: number;
-  /** `transfer`: how many. */
-  readonly entries?: number;
-  /** `failure`. */
-  readonly code?: ErrorCode;
-}
+  /** The five phases of a transfer (DESIGN section 10). */
+  | {
+      readonly type: 'transfer';
+      readonly phase: 'initialise' | 'detect' | 'transfer' | 'confirm' | 'failure';
+      readonly peer: string;
+      readonly detail: Readonly<Record<string, unknown>>;
+    };

@@ -10,8 +10,9 @@
  * Peers are greeted only after the first reading of the folder: what is on disk already must be known before anything
  * is asked of others, or it would be fetched again.
  */
-import { equalBytes, toHex } from '../base/bytes.ts';
+import { ByteReader, ByteWriter, equalBytes, fromHex, toHex } from '../base/bytes.ts';
 import { SamerootError } from '../base/errors.ts';
+import { HASH_BYTES, REPLICA_ID_BYTES } from '../base/limits.ts';
 import type { Log, Timer, World } from '../base/world.ts';
 import type { DiskAccess } from '../folder/disk.ts';
 import { closeDiskThreads, type DiskThreads } from '../folder/disk-threads.ts';
@@ -25,26 +26,39 @@ import type { Hello } from '../session/handshake.ts';
 import * as keyspace from '../store/keyspace.ts';
 import type { Store } from '../store/store.ts';
 import { PROTOCOL_VERSION, type EntryItem, type InlineChunk } from '../wire/messages.ts';
-import { Announcer, tell } from './announcer.ts';
+import type { ConflictsResult, ResolveResult, RestoreRequest, RestoreResult, TrashResult, WhyResult } from './answers.ts';
+import { selectPeers, waitForPeers } from './barrier.ts';
 import { closeBody, makeBody, type Body } from './body.ts';
 import type { ReadChunks } from './contents.ts';
 import { Confirmations } from './confirmations.ts';
-import { Cursors } from './cursors.ts';
-import { wasEvicted } from './eviction.ts';
-import { Exclusion } from './exclusion.ts';
-import { NodeFront } from './front.ts';
+import { evictedError, markEvicted, wasEvicted } from './eviction.ts';
+import { createInvite } from './invites.ts';
 import { isMemberKey } from './member-record.ts';
 import { Membership } from './membership.ts';
 import { isLearning, LEARNING_CAPABILITY, Newcomer, NEWCOMER_ROWS } from './newcomer.ts';
-import type { NodeApi, NodeEvent, NodeOptions, TransferDetail, TransferPhase } from './node-api.ts';
-import { forgetRestored, openReplica, rolledBack, type Incarnation } from './incarnation.ts';
+import type {
+  DiffResult,
+  Invite,
+  ListResult,
+  NodeApi,
+  NodeEvent,
+  NodeOptions,
+  NodeStatus,
+  PurgeResult,
+  RecordValue,
+  WaitRequest,
+  WaitResult,
+} from './node-api.ts';
+import { forgetRestored, markRolledBack, openReplica, rolledBack, type Incarnation } from './incarnation.ts';
 import type { LinkHost, PeerLink, SessionGround } from './peer-link.ts';
 import { parseAddress, Peers } from './peers.ts';
 import { IntakeProblems } from './problems.ts';
+import { Questions } from './questions.ts';
+import { diffReport, listEntries } from './reports.ts';
 import { writeRecovery } from './recovery.ts';
 import { findOrigin, Returning, type Origin, type ReturnPlan } from './returning.ts';
 import { PeerServer } from './server.ts';
-import { isInSync, nodeState, type StatusParts } from './status.ts';
+import { isInSync, nodeState, nodeStatus, type StatusParts } from './status.ts';
 
 const NEXT_PORTS = 50;
 
@@ -73,9 +87,9 @@ export async function startNode(options: NodeOptions, grounds: Grounds): Promise
   try {
     node = new RunningNode(options, grounds);
     await node.start();
-    return node.api;
+    return node;
   } catch (error) {
-    await (node === undefined ? closeGrounds(grounds) : node.close());
+    await (node === undefined ? closeGrounds(grounds) : node[Symbol.asyncDispose]());
     throw error;
   }
 }
@@ -85,7 +99,7 @@ async function closeGrounds({ threads, store }: Grounds): Promise<void> {
   await store.close();
 }
 
-class RunningNode {
+class RunningNode implements NodeApi {
   readonly #options: NodeOptions;
   readonly #grounds: Grounds;
   readonly #world: World;
@@ -97,22 +111,23 @@ class RunningNode {
   readonly #problems: IntakeProblems;
   readonly #listeners = new Set<(event: NodeEvent) => void>();
   readonly #peers: Peers;
-  readonly #cursors: Cursors;
-  readonly #announcer: Announcer;
-  readonly #exclusion: Exclusion;
-  /** What others may call. */
-  readonly api: NodeApi;
+  readonly #questions: Questions;
   #listener: Listener | undefined;
   #body: Body | undefined;
   #birth: Promise<Body> | undefined;
+  #announced: Uint8Array | undefined;
+  #localChange = false;
   #closing: Promise<void> | undefined;
   #pull: Timer | undefined;
   #lastState = '';
+  #announcing = false;
   #origin: Origin = { share: undefined, returning: undefined, known: [] };
   #incarnation: Incarnation | undefined;
   #restored = false;
   #returning: Returning | undefined;
   #newcomer: Newcomer | undefined;
+  /** Why this node takes part no more. */
+  #stopped: SamerootError | undefined;
 
   constructor(options: NodeOptions, grounds: Grounds) {
     const { world, store, identity, transport, hostName, networkAddresses } = grounds;
@@ -135,37 +150,13 @@ class RunningNode {
       onOpen: (link) => this.#linkOpened(link),
       onClose: (link) => this.#linkClosed(link),
     });
-    this.#cursors = new Cursors(store, world.log);
-    this.#announcer = new Announcer({
-      body: () => this.#body,
-      links: () => this.#peers.links.values(),
-      onTold: (body) => this.#told(body),
-    });
-    this.#exclusion = new Exclusion({
-      store,
-      log: world.log,
-      leave: () => {
-        this.#membership.leave();
-        this.#peers.leave();
-      },
-      stop: (error) => {
-        this.#body!.replica.stop(error);
-        this.#peers.close();
-      },
-      onChange: () => this.#stateMayHaveChanged(),
-    });
-    this.api = new NodeFront({
+    this.#questions = new Questions({
       world,
-      store,
-      nodeId: identity.nodeId,
-      membership: this.#membership,
       peers: this.#peers,
-      confirmations: this.#confirmations,
-      cursors: this.#cursors,
+      own: { nodeId: identity.nodeId, name: this.#membership.name },
       body: () => this.#require(),
-      statusParts: () => this.#statusParts(),
-      listeners: this.#listeners,
-      close: () => this.close(),
+      cursor: (nodeId) => this.#cursor(nodeId),
+      problems: () => this.status().errors,
     });
   }
 
@@ -173,7 +164,7 @@ class RunningNode {
     const { listen, listenAnyPort, join: joins, shareName, chunker } = this.#options;
     this.#origin = await findOrigin(this.#store, this.#grounds.access.disk, this.#world, this.#options);
     const { share, known } = this.#origin;
-    if (wasEvicted(this.#store)) await this.#exclusion.evicted();
+    if (wasEvicted(this.#store)) await this.#evicted();
     this.#membership.checkStart(share);
     // Who comes while our own members are not loaded yet must not be taken for a stranger.
     let open!: () => void;
@@ -231,8 +222,8 @@ class RunningNode {
       sourcesLike: (peer) => this.#sourcesLike(peer),
       isLearning: () => this.#isLearning,
       heldTrees: () => [...this.#peers.links.values()].flatMap((link) => link.session?.trees ?? []),
-      onLanded: () => this.#announcer.announce(),
-      onAdopted: () => this.#announcer.announce(),
+      onLanded: () => this.#announce(),
+      onAdopted: () => this.#announce(),
     });
     this.#body = body;
     if (returning !== undefined) this.#returning = this.#makeReturning(returning, body, standing);
@@ -282,7 +273,7 @@ class RunningNode {
     }
     this.#meetMembers();
     this.#canBeGoneBy();
-    this.#announcer.announce();
+    this.#announce();
     this.#stateMayHaveChanged();
   }
 
@@ -302,14 +293,14 @@ class RunningNode {
       forgetRestored(this.#store).catch((error: unknown) => this.#log.warn('a row was not removed', { error: String(error) }));
     }
     this.#returning?.read();
-    this.#announcer.announce();
+    this.#announce();
   }
 
   #committed({ intake, landing }: Body, commit: Commit): void {
     this.#confirmations.committed(commit.head.root, commit.head.commit);
     this.#problems.committed(commit.keys, (incoming) => intake.isKnown(incoming));
     const local = commit.keys.filter(({ origin }) => origin === undefined);
-    if (local.length > 0) this.#announcer.changedHere();
+    if (local.length > 0) this.#localChange = true;
     // A local write can change what else is to be shown: a deleted winner uncovers its conflict copy.
     // And where winner and copy were deleted together, nothing is left to show, but a todo row stands: it goes the same way.
     const uncovered = local
@@ -318,7 +309,7 @@ class RunningNode {
     if (uncovered.length > 0) {
       landing.project(uncovered).catch((error: unknown) => this.#log.warn('paths can not be shown', { error: String(error) }));
     }
-    if (!intake.landing) this.#announcer.announce();
+    if (!intake.landing) this.#announce();
     if (commit.keys.some(({ key }) => isMemberKey(key))) this.#meetMembers();
   }
 
@@ -347,7 +338,7 @@ class RunningNode {
   }
 
   #dropEvicted(): void {
-    if (this.#membership.isEvicted) void this.#exclusion.evicted();
+    if (this.#membership.isEvicted) void this.#evicted();
     for (const nodeId of this.#peers.links.keys()) {
       const refusal = this.#membership.refusalOf(nodeId);
       if (refusal !== undefined) this.#peers.drop(nodeId, new SamerootError(refusal.code, 'the peer is no member of the share any more'));
@@ -365,7 +356,22 @@ class RunningNode {
   /** A peer said that it will not talk to us. */
   #refused(link: PeerLink, error: SamerootError, sinceMs: number | undefined): void {
     this.#membership.refused(link.channel, error.code);
-    if (error.code === 'EVICTED' && this.#membership.believesEviction(link.channel, sinceMs)) void this.#exclusion.evicted();
+    if (error.code === 'EVICTED' && this.#membership.believesEviction(link.channel, sinceMs)) void this.#evicted();
+  }
+
+  /** This host is a member no more: it talks to nobody, and its folder stays as it is. */
+  async #evicted(): Promise<void> {
+    if (this.#stopped !== undefined) return;
+    this.#stopped = evictedError();
+    this.#log.error('this host was evicted from the share', { advice: this.#stopped.advice });
+    this.#membership.leave();
+    this.#peers.leave();
+    this.#stateMayHaveChanged();
+    try {
+      await markEvicted(this.#store);
+    } catch (error) {
+      this.#log.warn('the eviction was not kept', { error: String(error) });
+    }
   }
 
   #keepHost(nodeId: string, addressText: string): void {
@@ -387,7 +393,7 @@ class RunningNode {
     }
     const { replica, folder } = await this.#birth!;
     await folder.whenRead();
-    const seen = nodeId === undefined ? undefined : this.#cursors.get(nodeId);
+    const seen = nodeId === undefined ? undefined : this.#cursor(nodeId);
     return {
       type: 'hello',
       versionMin: PROTOCOL_VERSION,
@@ -402,6 +408,13 @@ class RunningNode {
       containsReplica: seen?.replica,
       contains: folder.problem === undefined ? seen?.root : undefined,
     };
+  }
+
+  #cursor(nodeId: string): { replica: string; root: Uint8Array } | undefined {
+    const row = this.#store.get(keyspace.cursorKey(nodeId));
+    if (row === undefined) return undefined;
+    const reader = new ByteReader(row);
+    return { replica: toHex(reader.raw(REPLICA_ID_BYTES)), root: Uint8Array.from(reader.raw(HASH_BYTES)) };
   }
 
   #linkHost(): Omit<LinkHost, 'opened' | 'closed'> {
@@ -421,7 +434,7 @@ class RunningNode {
       confirmed: (link, root) => this.#confirmed(link, root),
       stable: (_link, cut) => this.#heardCut(cut),
       refused: (link, error, sinceMs) => this.#refused(link, error, sinceMs),
-      walked: (link, messages) => this.#phase(link, 'detect', { messages }),
+      walked: (link, messages) => this.#log.debug('walk complete', { peer: link.nodeId?.slice(0, 8), messages }),
       makeServer: (link) =>
         new PeerServer(link.channel, { read: (...wanted) => this.#readContent(...wanted) }, this.#body!.fetcher.listPage),
       rootMoved: (link) => this.#rootMoved(link),
@@ -479,13 +492,12 @@ class RunningNode {
     this.#body!.fetcher.attach(hello.nodeId, (message) => link.send(message));
     this.#log.info('connected', { peer: hello.name, nodeId: hello.nodeId.slice(0, 8), address: link.channel.remoteAddress });
     this.#emit({ type: 'peer', nodeId: hello.nodeId, name: hello.name, connected: true });
-    this.#phase(link, 'initialise', { root: toHex(hello.root) });
+    this.#emit({ type: 'transfer', phase: 'initialise', peer: hello.nodeId, detail: { root: toHex(hello.root) } });
     // The session is made after this; what happened since our hello is told then.
     this.#world.timers.soon(() => {
       try {
-        const body = this.#body!;
-        tell(link, body, false);
-        body.purge.greet(link);
+        this.#tell(link, false);
+        this.#body!.purge.greet(link);
         this.#rootMoved(link);
       } catch (error) {
         // The database can not be read just now: the connection is made again.
@@ -507,21 +519,19 @@ class RunningNode {
   #heardCut(cut: StableCut): void {
     const { replica, purge } = this.#body!;
     // A delete of ours that we have not made yet: this database is older than what its replica has told.
-    if ((cut.sequences.get(replica.id) ?? 0) > replica.head.sequence) void this.#exclusion.rolledBack(rolledBack());
+    if ((cut.sequences.get(replica.id) ?? 0) > replica.head.sequence) void this.#stopTakingPart(rolledBack());
     else purge.heard(cut);
   }
 
   /** True once all entries are committed and what they say is on disk. */
   async #offer(link: PeerLink, items: readonly EntryItem[], inline: readonly InlineChunk[]): Promise<boolean> {
     const { intake, landing } = this.#body!;
-    this.#phase(link, 'transfer', { entries: items.length });
     try {
       const done = await intake.offer(link.nodeId!, items, inline);
       await landing.shown();
       return done;
     } catch (error) {
-      this.#phase(link, 'failure', { code: error instanceof SamerootError ? error.code : 'INTERNAL' });
-      if (error instanceof SamerootError && error.code === 'REPLICA_ROLLED_BACK') await this.#exclusion.rolledBack(error);
+      if (error instanceof SamerootError && error.code === 'REPLICA_ROLLED_BACK') await this.#stopTakingPart(error);
       throw error;
     } finally {
       // Work for one peer may fail after another has brought the same: no event follows then.
@@ -529,15 +539,65 @@ class RunningNode {
     }
   }
 
-  #told({ replica, collector }: Body): void {
-    this.#emit({ type: 'root', root: toHex(replica.head.root) });
+  /** Writes nothing any more, and talks to nobody. */
+  async #stopTakingPart(error: SamerootError): Promise<void> {
+    if (this.#stopped !== undefined) return;
+    this.#stopped = error;
+    this.#log.error('this host takes part no more', { code: error.code, reason: error.message, advice: error.advice });
+    this.#body!.replica.stop(error);
+    this.#peers.close();
+    this.#stateMayHaveChanged();
+    try {
+      await markRolledBack(this.#store);
+    } catch (cause) {
+      // The next start takes part until a peer tells it the same again.
+      this.#log.warn('that this host was rolled back was not kept', { error: String(cause) });
+    }
+  }
+
+  /** Our head is fully on disk: tell everyone. What waits to be shown is waited for, but not for ever. */
+  #announce(): void {
+    if (this.#body === undefined) return;
+    const { replica, landing } = this.#body;
+    if (landing.unshown) {
+      if (!this.#announcing) void this.#announceWhenShown();
+      return;
+    }
+    const local = this.#localChange;
+    this.#localChange = false;
+    const { root } = replica.head;
+    if (this.#announced === undefined || !equalBytes(root, this.#announced)) this.#announceHead(this.#body, local);
+    this.#body.purge.headTold();
+  }
+
+  #announceHead({ replica, collector }: Body, local: boolean): void {
+    const { root } = replica.head;
+    this.#announced = root;
+    for (const link of this.#peers.links.values()) this.#tell(link, local);
+    this.#emit({ type: 'root', root: toHex(root) });
     collector.afterCommit();
     this.#stateMayHaveChanged();
   }
 
+  async #announceWhenShown(): Promise<void> {
+    this.#announcing = true;
+    await this.#body!.landing.shown();
+    this.#announcing = false;
+    this.#announce();
+  }
+
+  #tell(link: PeerLink, local: boolean): void {
+    const { root, tree } = this.#body!.replica.head;
+    link.step({ type: 'head', head: { root, tree }, local });
+  }
+
   #contains(link: PeerLink, root: Uint8Array): void {
-    const { nodeId, replica } = link.hello!;
-    this.#cursors.keep(nodeId, { replica, root });
+    const hello = link.hello!;
+    const value = new ByteWriter(REPLICA_ID_BYTES + HASH_BYTES).raw(fromHex(hello.replica)).raw(root).finish();
+    // Losing this row costs a walk, no more: it need not be flushed.
+    this.#store
+      .write([{ type: 'put', key: keyspace.cursorKey(hello.nodeId), value }], { durable: false })
+      .catch((error: unknown) => this.#log.warn('a cursor was not kept', { error: String(error) }));
     this.#learnt(link);
     this.#stateMayHaveChanged();
   }
@@ -572,7 +632,6 @@ class RunningNode {
   #confirmed(link: PeerLink, root: Uint8Array): void {
     link.lastAckMs = this.#world.clock.monotonicMs();
     this.#confirmations.confirmed(link.nodeId!, root);
-    this.#phase(link, 'confirm', { root: toHex(root) });
     this.#stateMayHaveChanged();
   }
 
@@ -582,10 +641,6 @@ class RunningNode {
     this.#returning?.check();
     this.#newcomer?.check();
     this.#stateMayHaveChanged();
-  }
-
-  #phase(link: PeerLink, phase: TransferPhase, detail: TransferDetail): void {
-    this.#emit({ type: 'transfer', phase, peer: link.nodeId!, detail });
   }
 
   #emit(event: NodeEvent): void {
@@ -602,11 +657,15 @@ class RunningNode {
     this.#emit({ type: 'state', state });
   }
 
-  // --- the whole ---------------------------------------------------------------------------------------------------
+  // --- what others call ------------------------------------------------------------------------------------------
 
   #require(): Body {
     if (this.#body === undefined) throw new SamerootError('PEER_UNREACHABLE', 'the share is not known yet: no host to join has answered');
     return this.#body;
+  }
+
+  status(): NodeStatus {
+    return nodeStatus(this.#statusParts());
   }
 
   #statusParts(): StatusParts {
@@ -621,11 +680,102 @@ class RunningNode {
       clock: this.#world.clock,
       restored: this.#restored,
       returning: this.#returning,
-      stopped: this.#exclusion.error,
+      stopped: this.#stopped,
     };
   }
 
-  close(): Promise<void> {
+  async scan(): Promise<void> {
+    const { folder, replica } = this.#require();
+    await folder.scanNow();
+    await replica.idle();
+  }
+
+  wait(request: WaitRequest): Promise<WaitResult> {
+    const cursor = (nodeId: string): Uint8Array | undefined => this.#cursor(nodeId)?.root;
+    const { clock, timers } = this.#world;
+    const parts = { body: this.#require(), peers: this.#peers, confirmations: this.#confirmations, clock, timers };
+    return waitForPeers({ ...parts, ownId: this.#identity.nodeId, cursor, scan: () => this.scan() }, request);
+  }
+
+  async diff(peer: string | undefined, limit: number): Promise<DiffResult> {
+    const body = this.#require();
+    await body.folder.whenRead();
+    const chosen = selectPeers({ body, peers: this.#peers, ownId: this.#identity.nodeId }, peer === undefined ? undefined : [peer]);
+    const link = chosen.map(({ nodeId }) => this.#peers.links.get(nodeId)).find((found) => found !== undefined);
+    if (link === undefined)
+      throw new SamerootError('PEER_UNREACHABLE', peer === undefined ? 'no peer is connected' : `${peer} is not connected`);
+    const listing = await link.list();
+    return diffReport(link.hello!.name, body.replica, listing, limit);
+  }
+
+  list(options: { readonly prefix: string; readonly after: string | undefined; readonly limit: number }): ListResult {
+    return listEntries(this.#require().replica, options);
+  }
+
+  getRecord(key: string): Promise<RecordValue | undefined> {
+    return Promise.resolve(this.#require().records.get(key));
+  }
+
+  async putRecord(key: string, value: Uint8Array, ifMatch: string | undefined): Promise<{ readonly etag: string }> {
+    return { etag: await this.#require().records.put(key, value, ifMatch) };
+  }
+
+  deleteRecord(key: string, ifMatch: string | undefined): Promise<boolean> {
+    return this.#require().records.remove(key, ifMatch);
+  }
+
+  async invite({ expiresMs }: { readonly expiresMs: number }): Promise<Invite> {
+    const { replica, members } = this.#require();
+    const { clock, random } = this.#world;
+    const nowMs = clock.wallMs();
+    const inviter = { nodeId: this.#identity.nodeId, address: this.#membership.address };
+    return createInvite(this.#store, replica, inviter, { nowMs, madeMs: members.laterMs(nowMs), expiresMs }, random);
+  }
+
+  async answerDeletes(answer: 'accept' | 'restore'): Promise<{ readonly paths: number }> {
+    const { folder } = this.#require();
+    return { paths: await (answer === 'accept' ? folder.acceptDeletes() : folder.restoreDeletes()) };
+  }
+
+  onChange(listener: (event: NodeEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  conflicts(options: Parameters<NodeApi['conflicts']>[0]): ConflictsResult {
+    return this.#questions.conflicts(options);
+  }
+
+  resolveConflict(key: string, keep: string, ifMatch: string | undefined): Promise<ResolveResult> {
+    return this.#questions.resolveConflict(key, keep, ifMatch);
+  }
+
+  async why(key: string): Promise<WhyResult> {
+    return this.#questions.why(key);
+  }
+
+  trash(options: Parameters<NodeApi['trash']>[0]): Promise<TrashResult> {
+    return this.#questions.trash(options);
+  }
+
+  async restoreTrash(request: RestoreRequest): Promise<RestoreResult> {
+    return this.#questions.restoreTrash(request);
+  }
+
+  async emptyTrash(): Promise<{ readonly files: number; readonly bytes: number }> {
+    return this.#questions.emptyTrash();
+  }
+
+  async evict(peer: string): Promise<{ readonly nodeId: string; readonly name: string }> {
+    this.#require();
+    return this.#membership.evict(peer);
+  }
+
+  purge(): Promise<PurgeResult> {
+    return this.#require().purge.now();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
   }

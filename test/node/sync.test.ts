@@ -37,34 +37,6 @@ describe('the first sync', () => {
     expect(a.api.status().conflicts + b.api.status().conflicts).toBe(0);
   });
 
-  test('is told in phases, on both sides', async () => {
-    await using cluster = new Cluster();
-    cluster.write('a', 'one', 'a');
-    cluster.write('b', 'two', 'b');
-    const a = await cluster.start('a');
-    const told: Record<'a' | 'b', string[]> = { a: [], b: [] };
-    const entries: (number | undefined)[] = [];
-    const follow = (name: 'a' | 'b', node: TestNode): void => {
-      node.api.onChange((event) => {
-        if (event.type !== 'transfer') return;
-        expect(event.peer).not.toBe(node.id);
-        told[name].push(event.phase);
-        if (event.phase === 'transfer') entries.push(event.detail.entries);
-      });
-    };
-    follow('a', a);
-    const b = await cluster.join('b', a);
-    follow('b', b);
-    await expectSame(a, b);
-    for (const phase of ['detect', 'transfer', 'confirm']) {
-      expect(told.a, phase).toContain(phase);
-      expect(told.b, phase).toContain(phase);
-    }
-    expect(told.a[0]).toBe('initialise');
-    expect([...told.a, ...told.b]).not.toContain('failure');
-    expect(Math.max(...entries.map((count) => count ?? 0))).toBeGreaterThan(0);
-  });
-
   test('links, empty folders, empty files, modes and times', async () => {
     await using cluster = new Cluster();
     cluster.write('a', 'script.sh', '#!/bin/sh\n');
