@@ -215,10 +215,14 @@ export class FetchPlan {
 
   #lose(tracked: Tracked, peer: string): boolean {
     tracked.sources.delete(peer);
-    tracked.mates?.delete(peer);
-    if (tracked.asked === peer) {
+    const isLastMate = tracked.mates?.delete(peer) === true && tracked.mates.size === 0;
+    const wasAsked = tracked.asked === peer;
+    if (wasAsked) {
       this.#release(tracked);
       tracked.state = 'waiting';
+    }
+    // What was left to mates that are gone must not wait behind what is left to others.
+    if (wasAsked || (isLastMate && tracked.state === 'waiting')) {
       for (const other of tracked.sources) this.#enqueue(tracked, other);
     }
     if (tracked.sources.size > 0) return false;
@@ -282,9 +286,12 @@ class Queue {
     this.#list[other] = first;
   }
 
-  /** A peer that does not answer must not keep the pieces alive that others have served: each is looked at once per doubling. */
+  /**
+   * A peer that does not answer must not keep the pieces alive that others have served, nor mates that come and go fill the list with
+   * the same: each is looked at once per doubling.
+   */
   #compact(): void {
-    this.#list = this.#list.slice(this.#at).filter((tracked) => tracked.state === 'waiting');
+    this.#list = [...new Set(this.#list.slice(this.#at))].filter((tracked) => tracked.state === 'waiting');
     this.#at = 0;
     this.#compactLength = Math.max(COMPACT_LENGTH_MIN, this.#list.length * 2);
   }

@@ -309,6 +309,26 @@ describe('the plan of fetches', () => {
     expect(taken('source').sort()).toEqual([0, 1, 2]);
   });
 
+  it('asks the source for what a mate left behind, whatever was left to others before it', () => {
+    const plan = planWith('source', 'mate', 'other');
+    const [first, second] = [pieceOf(MIB), pieceOf(MIB)];
+    for (const piece of [first, second]) plan.add(piece, ['source'], ['mate']);
+    expect(plan.take('source')).toEqual([]);
+    // They come and go: nobody is asked twice for that.
+    for (let times = 0; times < 2_000; times++) {
+      plan.removePeer('mate');
+      plan.addPeer('mate');
+      plan.addMate([first, second], 'mate');
+    }
+    plan.removePeer('mate');
+    plan.addMate([first], 'other');
+    expect(plan.take('source')).toEqual([second]);
+    expect([plan.take('source'), takeAll(plan, 'other')]).toEqual([[], [first]]);
+    plan.done(first);
+    plan.done(second);
+    expect([plan.take('source'), plan.pendingPieces]).toEqual([[], 0]);
+  });
+
   it('asks others for what was asked of a mate that is none any more, but for what only that one has', () => {
     const plan = planWith('source', 'mate');
     const pieces = Array.from({ length: 4 }, () => pieceOf(MIB));
